@@ -1,0 +1,50 @@
+# `make demo` and `make test` need nothing but python3 (>= 3.11) with pip, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.nccli-installed
+EXTRAS := train,figures,cluster,test
+
+.PHONY: demo test check format clean digits sample-data install
+
+demo: $(INSTALLED)
+	$(BIN)/nccli demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(INSTALLED)
+
+# Debian splits venv from Python: without it, virtualenv from pip does the same job.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV) .venv-bootstrap && \
+	  $(PYTHON) -m pip install --quiet --target .venv-bootstrap virtualenv && \
+	  PYTHONPATH=.venv-bootstrap $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf .venv-bootstrap; }
+
+$(INSTALLED): $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $(INSTALLED)
+
+# Remakes sample_data/digits.npz from scikit-learn's bundled copy (needed only for this).
+digits: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check scikit-learn
+	$(BIN)/python -m train.digits sample_data/digits.npz
+
+# Remakes sample_data/runs.
+sample-data: $(INSTALLED)
+	rm -rf sample_data/runs
+	$(BIN)/nccli train --data digits --loss ce,ls --seeds 0 --save-epochs 1,10,50,100,200 --dtype float16 --out sample_data/runs
+	rm -f sample_data/runs/*/resume.pt
+
+clean:
+	rm -rf $(VENV) .venv-bootstrap build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,448 @@
+"""Neural-collapse metrics of one split of a checkpoint: NC1 to NC4, norms, CDNV.
+
+N samples, K classes (those present), D features, R directions of the centred class means.
+
+Two passes over the features: class sums first, then residuals h_i - mu_{y_i} projected on the
+span of the centred means. The mean is subtracted BEFORE the projection: the other order loses
+every digit at deep collapse. Everything is float64; features are read block by block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nccli.centres import Centres, class_centres
+from nccli.checkpoint import Checkpoint
+from nccli.logits import (
+    Floats,
+    Integers,
+    can_predict,
+    cross_entropy,
+    load_labels,
+    logit_blocks,
+)
+from nccli.result import quantity
+from nccli.text import plural, shortlist
+
+_ZHU = "Zhu et al. 2021 (arXiv 2105.02375)"
+_PAPYAN = "Papyan, Han & Donoho 2020 (arXiv 2008.08186)"
+_PAPER = "arXiv 2402.03979"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollapseReport:
+    """Neural-collapse metrics of one (checkpoint, split); None is undefined, `notes` say why."""
+
+    path: str | None = quantity("file", "the checkpoint file")
+    split: str = quantity("split", "train, test or another split of the file", default="train")
+    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at")
+    loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
+    label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
+    seed: int | None = quantity("seed", "random seed of the run")
+    n: int = quantity("N", "number of samples of the split", default=0)
+    num_classes: int = quantity("K", "number of classes of the network", default=0)
+    dim: int = quantity("d", "number of penultimate features", default=0)
+    accuracy: float | None = quantity(
+        "accuracy", "share of samples with argmax(W h + b) = y", better="higher"
+    )
+    loss: float | None = quantity(
+        "loss",
+        "mean cross-entropy against the targets smoothed with the run's own delta, no penalties",
+        source=_PAPER,
+        unit="nats",
+        better="lower",
+    )
+    nc1: float | None = quantity(
+        "NC1",
+        "tr(Sigma_W Sigma_B^+) / K: within-class against between-class variability",
+        source=f"{_ZHU}; {_PAPYAN} and the paper's code leave out 1/K",
+        ideal=0.0,
+        better="lower",
+    )
+    nc1_train_means: float | None = quantity(
+        "NC1 (train means)",
+        "NC1 with residuals around the class means of the train split, and its Sigma_B",
+        source="nccli",
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_features: float | None = quantity(
+        "NC2 means",
+        "norm(G/norm(G) - E), G = M M^T of centred class means, E the simplex ETF",
+        source=_ZHU,
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_classifier: float | None = quantity(
+        "NC2 classifier",
+        "norm(G/norm(G) - E), G = W W^T",
+        source=_ZHU,
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_duality: float | None = quantity(
+        "NC2 duality",
+        "norm(W M^T / norm(W M^T) - E)",
+        source=f"logged as NC2 by the code of {_PAPER}; called NC3 by {_ZHU}",
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_equinorm_features: float | None = quantity(
+        "equinorm means",
+        "std / mean of the norms of the centred class means (population std)",
+        source=_PAPYAN,
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_equinorm_classifier: float | None = quantity(
+        "equinorm classifier",
+        "std / mean of the norms of the rows of W (population std)",
+        source=_PAPYAN,
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_equiangular_features: float | None = quantity(
+        "equiangular means",
+        "mean over pairs of classes of abs(cos + 1/(K-1)), centred class means",
+        source=_PAPYAN,
+        ideal=0.0,
+        better="lower",
+    )
+    nc2_equiangular_classifier: float | None = quantity(
+        "equiangular classifier",
+        "mean over pairs of classes of abs(cos + 1/(K-1)), rows of W",
+        source=_PAPYAN,
+        ideal=0.0,
+        better="lower",
+    )
+    nc3: float | None = quantity(
+        "NC3",
+        "norm(W/norm(W) - M/norm(M))^2: self-duality",
+        source=f"{_PAPYAN} and {_PAPER} square it; others do not",
+        ideal=0.0,
+        better="lower",
+    )
+    nc4: float | None = quantity(
+        "NC4",
+        "share of samples whose nearest class centre (of the train split) is not argmax(W h + b)",
+        source=_PAPYAN,
+        ideal=0.0,
+        better="lower",
+    )
+    cdnv: float | None = quantity(
+        "CDNV",
+        "mean over ordered pairs of (v_c + v_c') / (2 norm(mu_c - mu_c')^2)",
+        source="Galanti, György & Hutter 2022 (arXiv 2112.15121)",
+        ideal=0.0,
+        better="lower",
+    )
+    weight_norm: float | None = quantity("norm of W", "mean norm of w_k", source=_PAPER)
+    feature_norm: float | None = quantity("norm of h", "mean norm of h_i", source=_PAPER)
+    nontarget_logit_spread: float | None = quantity(
+        "non-target spread",
+        "mean of (std of the K-1 non-target logits) / (largest minus smallest logit)",
+        source=f"{_PAPER}, Mechanism 2",
+        ideal=0.0,
+        better="lower",
+    )
+    rank: int | None = quantity("rank", "rank of Sigma_B used by its pseudo-inverse (<= K - 1)")
+    rank_cut: float | None = quantity(
+        "rank cut", "singular values of M at or below this count as zero"
+    )
+    rank_gap: float | None = quantity(
+        "rank gap", "smallest singular value of M that was kept, over the cut"
+    )
+    notes: tuple[str, ...] = quantity("notes", "why a value is undefined or special", default=())
+
+
+def analyze(
+    checkpoint: Checkpoint, *, split: str = "train", path: str | None = None
+) -> CollapseReport:
+    """Return the neural-collapse metrics of one split.
+
+    Raises ContentError where fewer than two classes have samples: collapse is about classes
+    moving apart, and with one there is nothing to measure.
+    """
+    return analyze_splits(checkpoint, splits=[split], path=path)[0]
+
+
+def analyze_splits(
+    checkpoint: Checkpoint, *, splits: list[str], path: str | None = None
+) -> list[CollapseReport]:
+    """Return the metrics of several splits, computing the train centres once."""
+    known: dict[str, Centres] = {}
+    return [_analyze(checkpoint, name, path, known) for name in splits]
+
+
+def _analyze(
+    checkpoint: Checkpoint, split: str, path: str | None, known: dict[str, Centres]
+) -> CollapseReport:
+    labels_N = load_labels(checkpoint, split)
+    own = _centres_of(checkpoint, split, known)
+    train = _train_centres(checkpoint, split, own, known)
+    notes = _class_notes(split, own, checkpoint.num_classes)
+    spread = _within_class(checkpoint, split, labels_N, own, train)
+    predictions = _predictions(checkpoint, split, labels_N, train, notes)
+    if train is None:
+        notes.append("nc1_train_means and nc4 need the train split, which the file does not hold")
+    meta = checkpoint.metadata
+    return CollapseReport(
+        path=path,
+        split=split,
+        epoch=meta.epoch,
+        loss_name=meta.loss,
+        label_smoothing=meta.label_smoothing,
+        seed=meta.seed,
+        n=len(labels_N),
+        num_classes=checkpoint.num_classes,
+        dim=checkpoint.dim,
+        nc1=_nc1(spread.projected_R, own, notes),
+        nc1_train_means=_nc1_around_train(spread, own, train),
+        cdnv=_cdnv(spread.squared_C, own, notes),
+        feature_norm=spread.feature_norm,
+        **_geometry(checkpoint, own, notes),
+        **predictions,
+        rank=own.basis_DR.shape[1],
+        rank_cut=own.cut,
+        rank_gap=None if own.smallest is None else own.smallest / own.cut,
+        notes=tuple(notes),
+    )
+
+
+# --- the centres of a split ---------------------------------------------------------------------
+
+
+def _centres_of(checkpoint: Checkpoint, split: str, known: dict[str, Centres]) -> Centres:
+    if split not in known:
+        known[split] = class_centres(checkpoint, split)
+    return known[split]
+
+
+def _train_centres(
+    checkpoint: Checkpoint, split: str, own: Centres, known: dict[str, Centres]
+) -> Centres | None:
+    if split == "train":
+        return own
+    return _centres_of(checkpoint, "train", known) if "train" in checkpoint.splits else None
+
+
+def _class_notes(split: str, own: Centres, num_classes: int) -> list[str]:
+    notes = []
+    absent = sorted(set(range(num_classes)) - set(own.present.tolist()))
+    if absent:
+        notes.append(
+            f"no samples of class {shortlist(absent)} in {split}: metrics are over the "
+            f"{len(own.present)} classes present of {num_classes}"
+        )
+    single = np.flatnonzero(own.counts_C == 1).tolist()
+    if single:
+        notes.append(f"one sample only of class {shortlist(single)} in {split}: its variance is 0")
+    return notes
+
+
+# --- within-class variability -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spread:
+    projected_R: Floats  # mean over samples of (h - mu_y)^2 along each basis direction
+    squared_C: Floats  # (K,) sum over the samples of a class of norm(h - mu_y)^2
+    around_train_R: Floats | None  # as projected_R, around the train means, on their basis
+    feature_norm: float
+
+
+def _within_class(
+    checkpoint: Checkpoint, split: str, labels_N: Integers, own: Centres, train: Centres | None
+) -> _Spread:
+    other = train if train is not None and train is not own else None
+    projected_R = np.zeros(own.basis_DR.shape[1])
+    around_R = None if other is None else np.zeros(other.basis_DR.shape[1])
+    squared_C = np.zeros(checkpoint.num_classes)
+    norm = 0.0
+    for rows, features_ND in checkpoint.split(split).features.blocks():
+        labels = labels_N[rows]
+        residuals_ND = features_ND - own.means_CD[labels]
+        projected_R += np.square(residuals_ND @ own.basis_DR).sum(axis=0)
+        squares_N = np.einsum("nd,nd->n", residuals_ND, residuals_ND)
+        squared_C += np.bincount(labels, weights=squares_N, minlength=len(squared_C))
+        norm += float(np.linalg.norm(features_ND, axis=1).sum())
+        if other is not None and around_R is not None:
+            shifted_ND = features_ND - other.means_CD[labels]
+            around_R += np.square(shifted_ND @ other.basis_DR).sum(axis=0)
+    count = len(labels_N)
+    return _Spread(
+        projected_R=projected_R / count,
+        squared_C=squared_C,
+        around_train_R=None if around_R is None else around_R / count,
+        feature_norm=norm / count,
+    )
+
+
+def _nc1(projected_R: Floats, centres: Centres, notes: list[str]) -> float | None:
+    if not len(centres.variances_R):
+        notes.append("nc1 is undefined: all class means coincide (Sigma_B = 0)")
+        return None
+    return float(np.sum(projected_R / centres.variances_R)) / len(centres.present)
+
+
+def _nc1_around_train(spread: _Spread, own: Centres, train: Centres | None) -> float | None:
+    if train is None:
+        return None
+    if train is own:
+        return _nc1(spread.projected_R, own, [])
+    if spread.around_train_R is None or np.any(train.counts_C[own.present] == 0):
+        return None
+    return _nc1(spread.around_train_R, train, [])
+
+
+def _cdnv(squared_C: Floats, centres: Centres, notes: list[str]) -> float | None:
+    present = centres.present
+    variances_K = squared_C[present] / centres.counts_C[present]
+    distances_KK = _squared_distances(centres.centred_KD)
+    pairs = ~np.eye(len(present), dtype=bool)
+    if np.any(distances_KK[pairs] <= centres.cut**2):
+        notes.append("cdnv is undefined: the means of two classes coincide")
+        return None
+    sums_KK = variances_K[:, None] + variances_K[None, :]
+    return float(np.mean(sums_KK[pairs] / (2.0 * distances_KK[pairs])))
+
+
+def _squared_distances(points_KD: Floats) -> Floats:
+    # Row by row differences: the Gram shortcut would cancel where two means are close.
+    return np.stack([np.square(points_KD - point).sum(axis=1) for point in points_KD])
+
+
+# --- geometry of the means and the classifier ---------------------------------------------------
+
+
+def simplex_etf(num_classes: int) -> Floats:
+    """The Gram matrix of the simplex ETF, scaled to Frobenius norm 1: (I - 11^T/K)/sqrt(K-1)."""
+    centering = np.eye(num_classes) - 1.0 / num_classes
+    etf: Floats = centering / np.sqrt(num_classes - 1)
+    return etf
+
+
+def _geometry(checkpoint: Checkpoint, centres: Centres, notes: list[str]) -> dict[str, Any]:
+    means_KD = centres.centred_KD
+    if np.linalg.norm(means_KD) <= centres.cut:
+        notes.append("nc2 and nc3 of the features are undefined: all class means coincide")
+        means_KD = np.zeros_like(means_KD)
+    found = {
+        "nc2_features": _etf_distance(means_KD @ means_KD.T),
+        "nc2_equinorm_features": _equinorm(means_KD),
+        "nc2_equiangular_features": _equiangular(means_KD, centres.cut),
+    }
+    if checkpoint.classifier is None:
+        notes.append(
+            "no classifier in the file: nc2_classifier, nc2_duality, nc3, weight_norm and the "
+            "classifier's equinorm and equiangular values are undefined"
+        )
+        return found
+    weight_CD, _ = checkpoint.classifier.arrays()
+    weight_KD = weight_CD[centres.present]  # duality pairs each class with its own mean
+    if not weight_CD.any():
+        notes.append("the classifier's weight is zero: nc2_classifier, nc2_duality, nc3 undefined")
+    return found | {
+        "nc2_classifier": _etf_distance(weight_CD @ weight_CD.T),
+        "nc2_equinorm_classifier": _equinorm(weight_CD),
+        "nc2_equiangular_classifier": _equiangular(weight_CD, 0.0),
+        "nc2_duality": _etf_distance(weight_KD @ means_KD.T),
+        "nc3": _self_duality(weight_KD, means_KD),
+        "weight_norm": float(np.linalg.norm(weight_CD, axis=1).mean()),
+    }
+
+
+def _etf_distance(gram_KK: Floats) -> float | None:
+    norm = float(np.linalg.norm(gram_KK))
+    if norm == 0:
+        return None
+    return float(np.linalg.norm(gram_KK / norm - simplex_etf(len(gram_KK))))
+
+
+def _equinorm(rows_KD: Floats) -> float | None:
+    norms_K = np.linalg.norm(rows_KD, axis=1)
+    mean = float(norms_K.mean())
+    return float(norms_K.std()) / mean if mean > 0 else None
+
+
+def _equiangular(rows_KD: Floats, cut: float) -> float | None:
+    norms_K = np.linalg.norm(rows_KD, axis=1)
+    if np.any(norms_K <= cut):
+        return None  # a class without direction has no angle
+    directions_KD = rows_KD / norms_K[:, None]
+    cosines = (directions_KD @ directions_KD.T)[np.triu_indices(len(rows_KD), k=1)]
+    return float(np.mean(np.abs(cosines + 1.0 / (len(rows_KD) - 1))))
+
+
+def _self_duality(weight_KD: Floats, means_KD: Floats) -> float | None:
+    weight_norm, means_norm = np.linalg.norm(weight_KD), np.linalg.norm(means_KD)
+    if weight_norm == 0 or means_norm == 0:
+        return None
+    return float(np.sum(np.square(weight_KD / weight_norm - means_KD / means_norm)))
+
+
+# --- what the network predicts ------------------------------------------------------------------
+
+
+def _predictions(
+    checkpoint: Checkpoint,
+    split: str,
+    labels_N: Integers,
+    train: Centres | None,
+    notes: list[str],
+) -> dict[str, float | None]:
+    if not can_predict(checkpoint, split):
+        notes.append(
+            f"neither a classifier nor {split}/logits in the file: accuracy, loss, nc4 and "
+            "nontarget_logit_spread are undefined"
+        )
+        return {}
+    delta = checkpoint.metadata.label_smoothing
+    if delta is None:
+        notes.append("label_smoothing is not recorded: loss is the plain cross-entropy (delta 0)")
+    loss, predicted_N, spreads_N = 0.0, np.empty(len(labels_N), dtype=np.int64), []
+    for rows, logits_NK in logit_blocks(checkpoint, split):
+        losses_N = cross_entropy(logits_NK, labels_N[rows], label_smoothing=delta or 0.0)
+        loss += float(losses_N.sum())
+        predicted_N[rows] = logits_NK.argmax(axis=1)
+        spreads_N.append(_nontarget_spread(logits_NK, labels_N[rows]))
+    return {
+        "accuracy": float(np.mean(predicted_N == labels_N)),
+        "loss": loss / len(labels_N),
+        "nontarget_logit_spread": _mean_spread(np.concatenate(spreads_N), notes),
+        "nc4": None if train is None else _nc4(checkpoint, split, predicted_N, train),
+    }
+
+
+def _nontarget_spread(logits_NK: Floats, labels_N: Integers) -> Floats:
+    others = np.ones(logits_NK.shape, dtype=bool)
+    np.put_along_axis(others, labels_N[:, None], values=False, axis=1)
+    nontarget_NJ = logits_NK[others].reshape(len(labels_N), -1)
+    span_N = np.ptp(logits_NK, axis=1)
+    spread_N = np.full(len(labels_N), np.nan)  # all logits equal: 0/0, left out of the mean
+    np.divide(nontarget_NJ.std(axis=1), span_N, out=spread_N, where=span_N > 0)
+    return spread_N
+
+
+def _mean_spread(spread_N: NDArray[np.float64], notes: list[str]) -> float | None:
+    defined = spread_N[~np.isnan(spread_N)]
+    if len(defined) < len(spread_N):
+        equal = plural(len(spread_N) - len(defined), "sample")
+        notes.append(f"nontarget_logit_spread leaves out {equal} with all logits equal")
+    return float(defined.mean()) if len(defined) else None
+
+
+def _nc4(checkpoint: Checkpoint, split: str, predicted_N: Integers, train: Centres) -> float:
+    offset_D = train.means_CD[train.present].mean(axis=0)
+    half_K = 0.5 * np.square(train.centred_KD).sum(axis=1)
+    differs = 0
+    for rows, features_ND in checkpoint.split(split).features.blocks():
+        # argmin of norm(h - mu_c)^2 / 2, less norm(h)^2 / 2, measured from the mean of the centres
+        scores_NK = half_K - (features_ND - offset_D) @ train.centred_KD.T
+        nearest_N = train.present[scores_NK.argmin(axis=1)]
+        differs += int(np.count_nonzero(nearest_N != predicted_N[rows]))
+    return differs / len(predicted_N)

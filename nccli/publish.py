@@ -1,0 +1,60 @@
+"""Publishing a file: it appears under its name whole, or not at all.
+
+Temporary name in the same directory, fsync, os.replace, fsync of the directory. A reader never
+sees half a file, and a kill at any moment leaves what was published before as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+TEMPORARY_PREFIX = ".nccli-tmp-"
+
+
+def publish_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path` atomically and durably; an OSError leaves no trace."""
+    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; a run on a shared cluster is meant to be read by the group.
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    _sync_directory(path.parent)
+
+
+def publish_json(path: Path, value: Any) -> None:
+    """Write a JSON document atomically, readable by people."""
+    publish_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def sweep_temporaries(directory: Path) -> None:
+    """Remove what a killed writer left behind under temporary names."""
+    for stale in directory.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            stale.unlink()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

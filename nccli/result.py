@@ -1,0 +1,64 @@
+"""What a field of a result means: one declaration per column, read by every renderer.
+
+A result is a frozen dataclass whose fields carry a `Quantity`. The field's name is the JSON key,
+the CSV header and the table column; its label, unit, value at collapse and definition stand in
+the `Quantity`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """The meaning of one field of a result."""
+
+    label: str  # for people: a table heading or chart title
+    definition: str = ""  # one line, in the symbols of the paper
+    source: str = ""  # who defined it
+    unit: str = ""
+    ideal: float | None = None  # its value at exact neural collapse, where there is one
+    better: Better | None = None  # which way is better, where that makes sense
+
+
+def quantity(label: str, definition: str = "", **meaning: Any) -> Any:
+    """Declare a dataclass field together with its `Quantity`; its default is None (undefined)."""
+    default = meaning.pop("default", None)
+    described = Quantity(label=label, definition=definition, **meaning)
+    return dataclasses.field(default=default, metadata={"quantity": described})
+
+
+def quantities(result_type: Any) -> dict[str, Quantity]:
+    """Return the `Quantity` of each field of a result class (or of an instance), in order."""
+    return {
+        field.name: field.metadata.get("quantity", Quantity(label=field.name))
+        for field in dataclasses.fields(result_type)
+    }
+
+
+def record(result: Any) -> dict[str, Any]:
+    """Return a result as plain JSON values; what is undefined or not finite becomes None."""
+    return {field.name: plain(getattr(result, field.name)) for field in dataclasses.fields(result)}
+
+
+def plain(value: Any) -> Any:
+    """Return one value as JSON can hold it (dict, list, str, int, float, bool or None)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return record(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if hasattr(value, "item"):  # a numpy scalar
+        return plain(value.item())
+    raise TypeError(f"a result cannot hold a {type(value).__name__}")

@@ -1,0 +1,27 @@
+"""Words that come from files are data: shown with control characters visible, never obeyed."""
+
+
+def visible(text: object) -> str:
+    """Return `text` as one harmless line: every non-printable character as its escape.
+
+    A terminal escape, a newline in a run name or a bidirectional override comes out as
+    `\\x1b`, `\\n` or `\\u202e`; printable characters (accents, Greek, CJK) stay as they are.
+    """
+    return "".join(_shown(character) for character in str(text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Return `count` with its noun in the right number: `1 file`, `2,000 files`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def shortlist(items: list[int] | list[str], *, limit: int = 5) -> str:
+    """Return the first few items and how many more there are: `3, 7, 9 and 4 more`."""
+    shown = ", ".join(str(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit:,} more"
