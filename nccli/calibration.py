@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nccli.checkpoint import Checkpoint
 from nccli.errors import UsageError
 from nccli.logits import Floats, Integers, load_labels, load_logits, softmax
-from nccli.result import quantity
+from nccli.result import quantity, same_as
 from nccli.temperature import FOLDS, cross_fit, fit_temperature
 
 NUM_BINS = 15  # Guo et al. 2017
@@ -38,10 +38,20 @@ class ReliabilityBin:
 class Scores:
     """The scores of one set of predictions."""
 
-    accuracy: float = quantity("accuracy", "share of right predictions", better="higher")
-    confidence: float = quantity("confidence", "mean probability of the predicted class")
+    accuracy: float = quantity(
+        "accuracy", "share of right predictions", better="higher", brief=True
+    )
+    confidence: float = quantity(
+        "confidence", "mean probability of the predicted class", brief=True
+    )
     nll: float = quantity(
-        "NLL", "mean -log p_y", source="Good 1952", unit="nats", better="lower", ideal=0.0
+        "NLL",
+        "mean -log p_y",
+        source="Good 1952",
+        unit="nats",
+        better="lower",
+        ideal=0.0,
+        brief=True,
     )
     brier: float = quantity(
         "Brier",
@@ -54,6 +64,7 @@ class Scores:
         "sum over bins of n_b/N abs(accuracy_b - confidence_b), equal-width bins",
         source=_GUO,
         better="lower",
+        brief=True,
     )
     ece_equal_mass: float = quantity(
         "ECE, equal mass",
@@ -78,9 +89,10 @@ class Scores:
         "sqrt(2/pi) sum_b sqrt(sum conf (1 - conf)) / N: the ECE that a perfectly calibrated "
         "model of these confidences shows by chance",
         source="nccli",
+        brief=True,
     )
     overconfidence: float = quantity(
-        "overconfidence", "mean confidence minus accuracy; negative is underconfidence"
+        "overconfidence", "mean confidence minus accuracy; negative is underconfidence", brief=True
     )
     bins: tuple[ReliabilityBin, ...] = quantity("bins", "the reliability diagram", default=())
 
@@ -90,29 +102,28 @@ class CalibrationReport:
     """Calibration of one (checkpoint, split) before and after temperature scaling."""
 
     path: str | None = quantity("file", "the checkpoint file")
-    split: str = quantity("split", "the split that is scored", default="test")
-    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at")
+    split: str = quantity("split", "the split that is scored", default="test", brief=True)
+    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
     label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
     seed: int | None = quantity("seed", "random seed of the run")
     n: int = quantity("N", "number of samples", default=0)
-    accuracy: float = quantity("accuracy", "share of right predictions", better="higher")
-    confidence: float = quantity("confidence", "mean probability of the predicted class")
-    nll: float = quantity("NLL", "mean -log p_y", unit="nats", better="lower")
-    brier: float = quantity("Brier", "mean sum_k (p_k - [k = y])^2, in [0, 2]", better="lower")
-    ece: float = quantity("ECE", "expected calibration error", source=_GUO, better="lower")
-    ece_equal_mass: float = quantity("ECE, equal mass", "over equal-count bins", better="lower")
-    ece_classwise: float = quantity("ECE, classwise", "mean over classes", better="lower")
-    mce: float = quantity("MCE", "largest gap of a bin", source=_GUO, better="lower")
-    ece_noise_floor: float = quantity(
-        "ECE noise floor", "ECE of a perfectly calibrated model, by chance", source="nccli"
-    )
-    overconfidence: float = quantity("overconfidence", "mean confidence minus accuracy")
+    accuracy: float = same_as(Scores, "accuracy")
+    confidence: float = same_as(Scores, "confidence")
+    nll: float = same_as(Scores, "nll")
+    brier: float = same_as(Scores, "brier")
+    ece: float = same_as(Scores, "ece")
+    ece_equal_mass: float = same_as(Scores, "ece_equal_mass")
+    ece_classwise: float = same_as(Scores, "ece_classwise")
+    mce: float = same_as(Scores, "mce")
+    ece_noise_floor: float = same_as(Scores, "ece_noise_floor")
+    overconfidence: float = same_as(Scores, "overconfidence")
     temperature: float | None = quantity(
         "temperature",
         "T fitted on the whole split, for reading only: no score below is computed with it",
         source=_GUO,
         ideal=1.0,
+        brief=True,
     )
     temperature_standard_error: float | None = quantity(
         "s.e. of T", "sandwich standard error of the temperature"
@@ -121,7 +132,7 @@ class CalibrationReport:
     fold_temperatures: tuple[float | None, ...] = quantity(
         "fold temperatures", "T of each fold, fitted on the other folds", default=()
     )
-    bins: tuple[ReliabilityBin, ...] = quantity("bins", "the reliability diagram", default=())
+    bins: tuple[ReliabilityBin, ...] = same_as(Scores, "bins")
     calibrated: Scores | None = quantity(
         "calibrated",
         "the same scores after temperature scaling, cross-fitted over stratified folds: no "

@@ -38,8 +38,10 @@ class CollapseReport:
     """Neural-collapse metrics of one (checkpoint, split); None is undefined, `notes` say why."""
 
     path: str | None = quantity("file", "the checkpoint file")
-    split: str = quantity("split", "train, test or another split of the file", default="train")
-    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at")
+    split: str = quantity(
+        "split", "train, test or another split of the file", default="train", brief=True
+    )
+    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
     label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
     seed: int | None = quantity("seed", "random seed of the run")
@@ -47,7 +49,7 @@ class CollapseReport:
     num_classes: int = quantity("K", "number of classes of the network", default=0)
     dim: int = quantity("d", "number of penultimate features", default=0)
     accuracy: float | None = quantity(
-        "accuracy", "share of samples with argmax(W h + b) = y", better="higher"
+        "accuracy", "share of samples with argmax(W h + b) = y", better="higher", brief=True
     )
     loss: float | None = quantity(
         "loss",
@@ -62,6 +64,7 @@ class CollapseReport:
         source=f"{_ZHU}; {_PAPYAN} and the paper's code leave out 1/K",
         ideal=0.0,
         better="lower",
+        brief=True,
     )
     nc1_train_means: float | None = quantity(
         "NC1 (train means)",
@@ -76,6 +79,7 @@ class CollapseReport:
         source=_ZHU,
         ideal=0.0,
         better="lower",
+        brief=True,
     )
     nc2_classifier: float | None = quantity(
         "NC2 classifier",
@@ -125,6 +129,7 @@ class CollapseReport:
         source=f"{_PAPYAN} and {_PAPER} square it; others do not",
         ideal=0.0,
         better="lower",
+        brief=True,
     )
     nc4: float | None = quantity(
         "NC4",
@@ -132,6 +137,7 @@ class CollapseReport:
         source=_PAPYAN,
         ideal=0.0,
         better="lower",
+        brief=True,
     )
     cdnv: float | None = quantity(
         "CDNV",
@@ -140,8 +146,10 @@ class CollapseReport:
         ideal=0.0,
         better="lower",
     )
-    weight_norm: float | None = quantity("norm of W", "mean norm of w_k", source=_PAPER)
-    feature_norm: float | None = quantity("norm of h", "mean norm of h_i", source=_PAPER)
+    weight_norm: float | None = quantity("norm of W", "mean norm of w_k", source=_PAPER, brief=True)
+    feature_norm: float | None = quantity(
+        "norm of h", "mean norm of h_i", source=_PAPER, brief=True
+    )
     nontarget_logit_spread: float | None = quantity(
         "non-target spread",
         "mean of (std of the K-1 non-target logits) / (largest minus smallest logit)",

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from nccli.calibration import CalibrationReport
+from nccli.checkpoint import group_name
 from nccli.collapse import CollapseReport
 from nccli.hessian import HessianReport
 from nccli.result import Better, quantity
@@ -65,13 +66,6 @@ class Trajectory:
             if observation.epoch is not None and value is not None:
                 found[observation.epoch] = value
         return found
-
-
-def group_name(loss_name: str | None, delta: float | None) -> str:
-    """Return the short name of a loss: CE, LS 0.05, or what the file says."""
-    if loss_name == "label-smoothing" or (loss_name is None and delta):
-        return "LS" if delta is None else f"LS {delta:g}"
-    return "CE" if loss_name in ("cross-entropy", None) else loss_name
 
 
 def trajectory(name: str, observations: Sequence[Observation]) -> Trajectory:

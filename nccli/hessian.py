@@ -45,8 +45,10 @@ class HessianReport:
     """Last-layer conditioning of one (checkpoint, split); theory_ is the closed form beside it."""
 
     path: str | None = quantity("file", "the checkpoint file")
-    split: str = quantity("split", "split whose mean loss is differentiated", default="train")
-    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at")
+    split: str = quantity(
+        "split", "split whose mean loss is differentiated", default="train", brief=True
+    )
+    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
     label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
     seed: int | None = quantity("seed", "random seed of the run")
@@ -59,8 +61,12 @@ class HessianReport:
         "--lambda-h, the run's feature decay, or lambda_W norm(W)^2 / norm(H)^2 (norm balance)",
     )
     lambda_h_source: str | None = quantity("lambda_H from", "given, recorded or norm balance")
-    lambda_max_w: float | None = quantity("lambda max W", "largest eigenvalue of the W block")
-    lambda_max_h: float | None = quantity("lambda max H", "largest eigenvalue of the H block")
+    lambda_max_w: float | None = quantity(
+        "lambda max W", "largest eigenvalue of the W block", brief=True
+    )
+    lambda_max_h: float | None = quantity(
+        "lambda max H", "largest eigenvalue of the H block", brief=True
+    )
     lambda_max_joint: float | None = quantity(
         "lambda max joint", "largest eigenvalue of the joint Hessian in (W, H)"
     )
@@ -71,12 +77,14 @@ class HessianReport:
         "condition number of the W block on (1-perp) x (span of centred class means), loss only",
         source="nccli; equals K p_t at the collapsed optimum, the paper's notion",
         better="lower",
+        brief=True,
     )
     kappa_regularised_w: float | None = quantity(
         "kappa regularised W",
         "(lambda_max_w + lambda_W) / lambda_W: the W block has null modes (softmax gauge)",
         source="nccli",
         better="lower",
+        brief=True,
     )
     kappa_regularised_h: float | None = quantity(
         "kappa regularised H",
@@ -89,6 +97,7 @@ class HessianReport:
         "median over samples of the H block's condition number on its K - 1 directions, loss only",
         source="nccli; equals K p_t at the collapsed optimum",
         better="lower",
+        brief=True,
     )
     kappa_h_p90: float | None = quantity(
         "kappa H p90", "90th percentile over samples of the same", source="nccli", better="lower"
@@ -98,7 +107,7 @@ class HessianReport:
     theory_lambda_max_joint: float | None = quantity("theory: lambda max joint", "UFM optimum")
     theory_trace_w: float | None = quantity("theory: trace W", "at the UFM optimum")
     theory_trace_h: float | None = quantity("theory: trace H", "at the UFM optimum")
-    theory_kappa_means_w: float | None = quantity("theory: kappa means W", "K p_t")
+    theory_kappa_means_w: float | None = quantity("theory: kappa means W", "K p_t", brief=True)
     theory_kappa_regularised_w: float | None = quantity(
         "theory: kappa regularised W", "1 + a p_t p_n / (sqrt(n) lambda_z)"
     )
@@ -339,6 +348,8 @@ def _largest(
         columns = np.stack([product(unit) for unit in np.eye(size)], axis=1)
         return float(np.linalg.eigvalsh((columns + columns.T) / 2)[-1])
     start = np.random.default_rng(0).standard_normal(size)
+    if not np.any(product(start)):
+        return 0.0  # a saturated softmax has no curvature left, and ARPACK refuses the zero matrix
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     try:
         values, vectors = eigsh(operator, k=1, which="LA", v0=start, maxiter=2_000)

@@ -25,6 +25,7 @@ class Quantity:
     unit: str = ""
     ideal: float | None = None  # its value at exact neural collapse, where there is one
     better: Better | None = None  # which way is better, where that makes sense
+    brief: bool = False  # belongs into a table with one line a checkpoint
 
 
 def quantity(label: str, definition: str = "", **meaning: Any) -> Any:
@@ -32,6 +33,12 @@ def quantity(label: str, definition: str = "", **meaning: Any) -> Any:
     default = meaning.pop("default", None)
     described = Quantity(label=label, definition=definition, **meaning)
     return dataclasses.field(default=default, metadata={"quantity": described})
+
+
+def same_as(result_type: Any, name: str) -> Any:
+    """Declare a field that means what a field of another result means."""
+    field = result_type.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata=field.metadata)
 
 
 def quantities(result_type: Any) -> dict[str, Quantity]:

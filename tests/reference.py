@@ -53,3 +53,131 @@ def simplex_directions(num_classes, dim, rng):
     centering = np.eye(num_classes) - 1 / num_classes
     values, vectors = np.linalg.eigh(centering)
     return basis @ vectors[:, values > 0.5].T
+
+
+# --- neural collapse ----------------------------------------------------------------------------
+
+
+def class_means(features, labels):
+    return np.stack([features[labels == c].mean(axis=0) for c in np.unique(labels)])
+
+
+def nc1(features, labels, means=None):
+    """tr(Sigma_W pinv(Sigma_B)) / K with d x d matrices; `means` replaces the split's own."""
+    classes = np.unique(labels)
+    means = class_means(features, labels) if means is None else means
+    centred = means - means.mean(axis=0)
+    within = np.zeros((features.shape[1],) * 2)
+    for h, y in zip(features, labels, strict=True):
+        residual = h - means[np.searchsorted(classes, y)]
+        within += np.outer(residual, residual)
+    within /= len(features)
+    between = centred.T @ centred / len(classes)
+    values, vectors = np.linalg.eigh(between)
+    keep = np.argsort(values)[::-1][: min(len(classes) - 1, features.shape[1])]
+    inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+    return np.trace(within @ inverse) / len(classes)
+
+
+def etf_distance(gram):
+    k = len(gram)
+    etf = (np.eye(k) - np.ones((k, k)) / k) / np.sqrt(k - 1)
+    return np.linalg.norm(gram / np.linalg.norm(gram) - etf)
+
+
+def centred_means(features, labels):
+    means = class_means(features, labels)
+    return means - means.mean(axis=0)
+
+
+def self_duality(weight, centred):
+    return np.linalg.norm(weight / np.linalg.norm(weight) - centred / np.linalg.norm(centred)) ** 2
+
+
+def equinorm(rows):
+    norms = [np.sqrt(np.sum(row**2)) for row in rows]
+    return np.std(norms) / np.mean(norms)
+
+
+def equiangular(rows):
+    k = len(rows)
+    gaps = [
+        abs(rows[i] @ rows[j] / np.sqrt(rows[i] @ rows[i] * (rows[j] @ rows[j])) + 1 / (k - 1))
+        for i in range(k)
+        for j in range(k)
+        if i != j
+    ]
+    return np.mean(gaps)
+
+
+def nearest_centre_mismatch(features, weight, bias, centres):
+    wrong = 0
+    for h in features:
+        nearest = np.argmin([np.sum((h - centre) ** 2) for centre in centres])
+        wrong += nearest != np.argmax(weight @ h + bias)
+    return wrong / len(features)
+
+
+def cdnv(features, labels):
+    classes = np.unique(labels)
+    means = class_means(features, labels)
+    variances = [
+        np.mean(np.sum((features[labels == c] - mean) ** 2, axis=1))
+        for c, mean in zip(classes, means, strict=True)
+    ]
+    pairs = [
+        (variances[i] + variances[j]) / (2 * np.sum((means[i] - means[j]) ** 2))
+        for i in range(len(classes))
+        for j in range(len(classes))
+        if i != j
+    ]
+    return np.mean(pairs)
+
+
+def smoothed_loss(logits, labels, delta):
+    targets = smoothed_targets(labels, logits.shape[1], delta)
+    return -np.mean(np.sum(targets * np.log(softmax_rows(logits)), axis=1))
+
+
+def nontarget_spread(logits, labels):
+    spreads = []
+    for z, y in zip(logits, labels, strict=True):
+        spreads.append(np.std(np.delete(z, y)) / (z.max() - z.min()))
+    return np.mean(spreads)
+
+
+# --- calibration --------------------------------------------------------------------------------
+
+
+def bin_of(value, num_bins):
+    for b in range(num_bins):
+        if (b / num_bins < value or b == 0) and value <= (b + 1) / num_bins:
+            return b
+    return num_bins - 1
+
+
+def ece(confidence, right, num_bins):
+    total = 0.0
+    for b in range(num_bins):
+        inside = np.array([bin_of(c, num_bins) == b for c in confidence])
+        if inside.any():
+            total += inside.sum() * abs(right[inside].mean() - confidence[inside].mean())
+    return total / len(confidence)
+
+
+def mce(confidence, right, num_bins):
+    gaps = [0.0]
+    for b in range(num_bins):
+        inside = np.array([bin_of(c, num_bins) == b for c in confidence])
+        if inside.any():
+            gaps.append(abs(right[inside].mean() - confidence[inside].mean()))
+    return max(gaps)
+
+
+def classwise_ece(probabilities, labels, num_bins):
+    return np.mean(
+        [
+            ece(probabilities[:, k], (labels == k).astype(float), num_bins)
+            for k in range(probabilities.shape[1])
+        ]
+    )

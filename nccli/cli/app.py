@@ -1,0 +1,96 @@
+"""The command tree, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import typer
+
+from nccli import __version__
+from nccli.cli.analyze import analyze
+from nccli.cli.calibrate import calibrate
+from nccli.cli.check import check
+from nccli.cli.compare import compare
+from nccli.cli.console import say
+from nccli.cli.demo import demo
+from nccli.cli.hessian import hessian
+from nccli.cli.train import train
+from nccli.cli.view import view
+from nccli.errors import BUG, DONE, Interrupted, NccliError
+from nccli.text import visible
+
+app = typer.Typer(
+    name="nccli",
+    help="Neural collapse, last-layer conditioning and calibration of saved checkpoints.",
+    epilog="Start with: nccli demo   Every command explains itself: nccli analyze --help",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, analyze, hessian, calibrate, compare, view, check, demo):
+    app.command()(command)
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit."),
+) -> None:
+    if version:
+        print(f"nccli {__version__}")
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; no traceback unless NCCLI_DEBUG=1."""
+    debug = os.environ.get("NCCLI_DEBUG") == "1"
+    if not debug:
+        warnings.simplefilter("ignore")  # numpy's warnings are for developers
+    try:
+        return _run(arguments)
+    except NccliError as error:
+        return _told(error, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        return _told(Interrupted("interrupted"), debug)
+    except BrokenPipeError:
+        # the reader (head, less) has seen enough; keep Python quiet about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except MemoryError:
+        say("nccli: not enough memory; give fewer or smaller files")
+        return 3
+    except Exception as error:
+        if debug:
+            raise
+        text = visible(error).strip()
+        say(f"nccli: a bug in nccli: {type(error).__name__}: {text}; run it with NCCLI_DEBUG=1")
+        return BUG
+
+
+def _run(arguments: Sequence[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(list(arguments), prog_name="nccli", standalone_mode=False)
+    except typer.TyperException as error:
+        return _usage_error(error)
+    sys.stdout.flush()
+    return code if isinstance(code, int) else DONE
+
+
+def _usage_error(error: typer.TyperException) -> int:
+    message = str(getattr(error, "format_message", lambda: error)()).strip()
+    if message.startswith("Usage:"):  # no command given: the help is the answer
+        say(message)
+    else:
+        say(f"nccli: {visible(message)}; see nccli --help")
+    return 2
+
+
+def _told(error: NccliError, debug: bool) -> int:
+    if debug:
+        raise error
+    say(f"nccli: {error}")
+    return error.exit_code

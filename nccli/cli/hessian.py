@@ -1,0 +1,145 @@
+"""`nccli hessian`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nccli.cli import console
+from nccli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from nccli.checkpoint import Checkpoint
+    from nccli.hessian import HessianReport
+    from nccli.ufm import UFMReport
+
+
+def hessian(
+    paths: list[str] | None = typer.Argument(
+        None, help=console.PATHS_HELP + " None: the closed form.", show_default=False
+    ),
+    split: str | None = typer.Option(None, help=console.SPLIT_HELP + " Default: train."),
+    lambda_w: float | None = typer.Option(
+        None, help="Penalty lambda_w/2 norm(W)^2. Default: the run's weight decay; 5e-4 without."
+    ),
+    lambda_h: float | None = typer.Option(
+        None, help="Penalty lambda_h/2 norm(H)^2. Default: from the norm balance; 5e-4 without."
+    ),
+    classes: int | None = typer.Option(None, help="Closed form: K, number of classes."),
+    per_class: int = typer.Option(100, help="Closed form: n, samples of each class."),
+    dim: int | None = typer.Option(None, help="Closed form: d >= K - 1. Default: K."),
+    smoothing: str = typer.Option("0,0.05,0.1", help="Closed form: values of delta, by commas."),
+    form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
+    fail_if: str | None = typer.Option(None, help=console.FAIL_IF_HELP),
+    chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
+) -> None:
+    """Conditioning of the last layer: measured at checkpoints, or the UFM's closed form.
+
+    With paths: the last-layer Hessian at the saved features and weights, beside its value at the
+    collapsed optimum. With --classes: minimiser, three condition numbers and the joint spectrum
+    of the unconstrained feature model.
+
+    \b
+    Examples:
+      nccli hessian --classes 10 --per-class 5000 --dim 512 --smoothing 0,0.05,0.1
+      nccli hessian --classes 4 --per-class 25 --smoothing 0.1 --format json
+      nccli hessian sample_data/runs/digits-mlp-ls0.05-s0@last
+      nccli hessian 'sample_data/runs/*' --format csv
+    """
+    if classes is None and not paths:
+        raise UsageError(
+            "give checkpoints, or --classes for the closed form", remedy="see nccli hessian --help"
+        )
+    if classes is not None and paths:
+        raise UsageError("give checkpoints or --classes, not both")
+    if classes is not None:
+        reports = _closed_form(classes, per_class, dim, lambda_w, lambda_h, smoothing)
+        raise typer.Exit(_print_closed_form(reports, form, fail_if))
+
+    def analysis(checkpoint: Checkpoint, splits: list[str], path: str) -> Sequence[HessianReport]:
+        from nccli.hessian import analyze
+
+        return [
+            analyze(checkpoint, split=name, path=path, lambda_w=lambda_w, lambda_h=lambda_h)
+            for name in splits
+        ]
+
+    from nccli.batch import CURVED
+
+    code = console.report(
+        paths or [],
+        analysis,
+        split=split,
+        preferred=CURVED,
+        form=console.with_chart(form, chart),
+        fail_if=fail_if,
+        table=lambda results: _table(results, chart),
+    )
+    raise typer.Exit(code)
+
+
+def _table(results: Sequence[Any], chart: bool) -> RenderableType:
+    from rich.console import Group
+
+    from nccli.cli.drawing import series_charts
+    from nccli.tables import results_table
+
+    names = ["kappa_means_w", "kappa_h_median", "kappa_regularised_w"]
+    return Group(results_table(results), *(series_charts(results, names) if chart else []))
+
+
+def _closed_form(
+    classes: int,
+    per_class: int,
+    dim: int | None,
+    lambda_w: float | None,
+    lambda_h: float | None,
+    smoothing: str,
+) -> list[UFMReport]:
+    from nccli import ufm
+
+    return [
+        ufm.analyze(
+            ufm.Problem(
+                num_classes=classes,
+                per_class=per_class,
+                dim=classes if dim is None else dim,
+                lambda_w=5e-4 if lambda_w is None else lambda_w,  # the paper's weight decay
+                lambda_h=5e-4 if lambda_h is None else lambda_h,
+                label_smoothing=delta,
+            )
+        )
+        for delta in _deltas(smoothing)
+    ]
+
+
+def _deltas(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--smoothing must be numbers between commas, got '{text}'", remedy="0,0.05,0.1"
+        ) from None
+
+
+def _print_closed_form(reports: list[UFMReport], form: str, fail_if: str | None) -> int:
+    from nccli.condition import Condition
+    from nccli.render import flat, rendered, resolve_format
+    from nccli.tables import closed_form
+
+    form = resolve_format(form, terminal=sys.stdout.isatty())
+    if form == "table":
+        console.console().print(closed_form(reports))
+    else:
+        sys.stdout.write(rendered(reports, form=form))
+    for report in reports:
+        for note in report.notes:
+            console.say(f"nccli: delta {report.label_smoothing:g}: {note}")
+    condition = None if fail_if is None else Condition.parse(fail_if)
+    holds = condition is not None and any(condition.holds(flat(report)) for report in reports)
+    return 1 if holds else 0

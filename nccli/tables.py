@@ -1,0 +1,288 @@
+"""Results as tables for people (rich renderables; text from files is never markup)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nccli.checkpoint import group_name
+from nccli.render import shown
+from nccli.result import quantities, record
+from nccli.text import visible
+
+if TYPE_CHECKING:  # names of types only: these modules bring scipy in
+    from nccli.compare import Claim, Comparison
+    from nccli.ufm import UFMReport
+    from nccli.validate import Finding
+
+MAX_SIDE_BY_SIDE = 3  # results that stand beside each other as columns; more become rows
+_VERDICT_STYLES = {"supported": "green", "not supported": "red", "undecided": "yellow"}
+_VERDICT_MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
+
+
+def results_table(results: Sequence[Any]) -> RenderableType:
+    """A few results side by side with every number; many as rows with the brief ones, by run."""
+    if len(results) <= MAX_SIDE_BY_SIDE and len({result.path for result in results}) == 1:
+        return _full(results)
+    return Group(*_brief_by_run(results))
+
+
+def _grid(*, title: str = "") -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=_text(title, "bold"),
+                 title_justify="left", header_style="bold", show_header=True)  # fmt: skip
+
+
+def _text(value: object, style: str = "") -> Text:
+    return Text(visible(value), style=style)
+
+
+# --- a few results, every number ----------------------------------------------------------------
+
+
+def _full(results: Sequence[Any]) -> RenderableType:
+    rows = [record(result) for result in results]
+    paired = {name for name in rows[0] if f"theory_{name}" in rows[0]}
+    if paired and len(rows) == 1:
+        return Group(_heading(results[0]), _against_theory(results[0], rows[0], paired))
+    table = _grid()
+    table.add_column("")
+    for row in rows:
+        table.add_column(_text(row["split"]), justify="right")
+    ideals = any(meaning.ideal is not None for meaning in quantities(results[0]).values())
+    if ideals:
+        table.add_column("at collapse", justify="right", style="dim")
+    for name, meaning in quantities(results[0]).items():
+        if name in _HEADING or not _is_number_row(rows, name):
+            continue
+        cells = [_text(shown(row[name])) for row in rows]
+        ideal = [_text("" if meaning.ideal is None else shown(meaning.ideal))] if ideals else []
+        table.add_row(_text(meaning.label), *cells, *ideal)
+    return Group(_heading(results[0]), table, *_calibrated(results))
+
+
+_HEADING = (
+    "path", "split", "epoch", "loss_name", "label_smoothing", "seed", "num_classes", "dim", "notes",
+    "bins", "calibrated", "rank_cut", "rank_gap", "lambda_h_source", "fold_temperatures",
+)  # fmt: skip
+
+
+def _is_number_row(rows: list[dict[str, Any]], name: str) -> bool:
+    return not any(isinstance(row[name], (dict, str)) for row in rows)
+
+
+def _heading(result: Any) -> Text:
+    parts = [group_name(result.loss_name, result.label_smoothing)] if result.loss_name else []
+    parts += [f"epoch {result.epoch}"] if result.epoch is not None else []
+    parts += [f"seed {result.seed}"] if result.seed is not None else []
+    if hasattr(result, "dim"):
+        parts += [f"K={result.num_classes} d={result.dim}"]
+    heading = _text(short_path(result.path), "bold")
+    return heading.append(visible("  " + "  ".join(parts)), style="dim")
+
+
+def short_path(path: str | None) -> str:
+    """A path relative to here where that is shorter."""
+    if path is None:
+        return ""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) else path
+
+
+def _against_theory(result: Any, row: dict[str, Any], paired: set[str]) -> RenderableType:
+    table = _grid()
+    for heading in ("", "measured", "UFM optimum", "ratio"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for name, meaning in quantities(result).items():
+        if name in paired:
+            measured, theory = row[name], row[f"theory_{name}"]
+            ratio = measured / theory if measured is not None and theory else None
+            table.add_row(_text(meaning.label), *(shown(v) for v in (measured, theory, ratio)))
+    penalties = _text(
+        f"data term only unless regularised;  lambda_W {shown(row['lambda_w'])}, lambda_H "
+        f"{shown(row['lambda_h'])} ({row['lambda_h_source'] or 'unknown'})",
+        "dim",
+    )
+    return Group(table, penalties)
+
+
+def _calibrated(results: Sequence[Any]) -> list[RenderableType]:
+    rows = [result for result in results if getattr(result, "calibrated", None) is not None]
+    if not rows:
+        return []
+    table = _grid(title="after temperature scaling (cross-fitted)")
+    table.add_column("")
+    for result in rows:
+        table.add_column(_text(result.split), justify="right")
+    for name, meaning in quantities(rows[0].calibrated).items():
+        if name != "bins":
+            cells = [_text(shown(getattr(result.calibrated, name))) for result in rows]
+            table.add_row(_text(meaning.label), *cells)
+    return [Text(), table]
+
+
+# --- many results, one line each ----------------------------------------------------------------
+
+
+def _brief_by_run(results: Sequence[Any]) -> Iterable[RenderableType]:
+    groups = [list(members) for _, members in groupby(results, key=_run_of)]
+    for index, members in enumerate(groups):
+        if index:
+            yield Text()
+        yield _run_heading(members)
+        yield _brief(members)
+
+
+def _run_of(result: Any) -> tuple[str, Any]:
+    return str(_run_folder(result.path)), (result.loss_name, result.label_smoothing, result.seed)
+
+
+def _run_folder(path: str | None) -> Path:
+    folder = Path(path or ".").parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
+def _run_heading(members: Sequence[Any]) -> Text:
+    first = members[0]
+    heading = _text(short_path(str(_run_folder(first.path))), "bold")
+    loss = group_name(first.loss_name, first.label_smoothing) if first.loss_name else ""
+    seed = "" if first.seed is None else f"seed {first.seed}"
+    return heading.append(visible(f"  {loss}  {seed}"), style="dim")
+
+
+def _brief(members: Sequence[Any]) -> Table:
+    table = _grid()
+    columns = {name: meaning for name, meaning in quantities(members[0]).items() if meaning.brief}
+    by_file = any(result.epoch is None for result in members)
+    if by_file:
+        columns.pop("epoch", None)
+        table.add_column("file", overflow="ellipsis", no_wrap=True)
+    for meaning in columns.values():
+        table.add_column(_text(meaning.label), justify="right", overflow="ellipsis")
+    for result in members:
+        name = [_text(Path(result.path).name)] if by_file else []
+        table.add_row(*name, *(_text(shown(getattr(result, column))) for column in columns))
+    return table
+
+
+# --- the closed form ----------------------------------------------------------------------------
+
+_WHICH = """\
+kappa, loss only: of the loss-only W and H blocks, the paper's notion (arXiv 2402.03979): label
+smoothing always makes it smaller, exactly linearly in delta.
+kappa, regularised blocks: with the penalties; NOT always smaller under label smoothing: it rises
+with delta where the penalties are weak.
+kappa, joint: of the whole Hessian in (W, H), what gradient descent meets; zero modes left out."""
+
+
+def closed_form(reports: Sequence[UFMReport]) -> RenderableType:
+    """Minimiser and condition numbers, a column a delta; the spectrum where there is one."""
+    table = _grid()
+    table.add_column("")
+    for report in reports:
+        name = "CE" if report.label_smoothing == 0 else f"LS {report.label_smoothing:g}"
+        table.add_column(name, justify="right")
+    for name, meaning in quantities(reports[0]).items():
+        if name not in (*_PROBLEM, "spectrum", "notes"):
+            table.add_row(meaning.label, *(shown(getattr(report, name)) for report in reports))
+    parts: list[RenderableType] = [_problem(reports[0]), table, Text(), Text(_WHICH, style="dim")]
+    if len(reports) == 1:
+        parts += [Text(), _spectrum(reports[0])]
+    return Group(*parts)
+
+
+_PROBLEM = ("num_classes", "per_class", "dim", "lambda_w", "lambda_h", "label_smoothing")
+
+
+def _problem(report: UFMReport) -> Text:
+    words = f"K={report.num_classes} n={report.per_class} d={report.dim}"
+    penalties = f"lambda_W={report.lambda_w:g} lambda_H={report.lambda_h:g}"
+    return Text(f"unconstrained feature model  {words}  {penalties}", style="bold")
+
+
+def _spectrum(report: UFMReport) -> Table:
+    table = _grid(title="joint spectrum")
+    table.add_column("eigenvalue", justify="right")
+    table.add_column("multiplicity", justify="right")
+    table.add_column("block")
+    for entry in report.spectrum:
+        table.add_row(shown(entry.value), f"{entry.multiplicity:,}", entry.block)
+    return table
+
+
+# --- findings of a check ------------------------------------------------------------------------
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """One line a file: sound or not, what it holds."""
+    table = _grid()
+    for heading in ("", "file", "epoch", "K", "d", "samples", "notes"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        mark = Text("✓", style="green") if finding.ok else Text("✗", style="red")
+        table.add_row(
+            mark,
+            _text(short_path(finding.path)),
+            *(shown(value) for value in (finding.epoch, finding.num_classes, finding.dim)),
+            _text(", ".join(finding.splits)),
+            _text("; ".join(finding.notes) if finding.ok else finding.problem),
+        )
+    return table
+
+
+# --- cross-entropy beside label smoothing -------------------------------------------------------
+
+
+def comparison_table(rows: Sequence[Comparison]) -> Table:
+    """Means and spread of both groups, the ratio with its interval, and which is better."""
+    table = _grid()
+    table.add_column("at the last epoch")
+    table.add_column(_text(rows[0].baseline), justify="right")
+    table.add_column(_text(rows[0].other), justify="right")
+    table.add_column("ratio", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("better")
+    for row in rows:
+        if row.baseline_mean is not None or row.other_mean is not None:
+            table.add_row(*_comparison_cells(row))
+    return table
+
+
+def _comparison_cells(row: Comparison) -> list[RenderableType]:
+    interval = "" if row.low is None else f"[{row.low:.3g}, {row.high:.3g}]"
+    change = f"{row.ratio:.3g}" if row.ratio is not None else ""
+    if row.ratio is None and row.difference is not None:
+        change = f"{row.difference:+.3g} Δ"
+    style = "" if row.winner is None else "bold"
+    return [
+        _text(row.label),
+        mean_and_spread(row.baseline_mean, row.baseline_std),
+        mean_and_spread(row.other_mean, row.other_std),
+        change,
+        interval,
+        _text(row.winner or ("" if row.better is None else "–"), style),
+    ]
+
+
+def mean_and_spread(mean: float | None, spread: float | None) -> str:
+    """`0.0314 ± 0.002`, or the mean alone where there is one run."""
+    if mean is None:
+        return "–"
+    return f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}"
+
+
+def claims_table(claims: Sequence[Claim]) -> RenderableType:
+    """Each statement of the paper, the verdict, and beneath it the evidence."""
+    lines = []
+    for claim in claims:
+        style = _VERDICT_STYLES[claim.verdict]
+        line = Text(f"{_VERDICT_MARKS[claim.verdict]} {claim.verdict:<13} ", style=style)
+        lines.append(line.append(visible(claim.statement), style="default"))
+        lines.append(Text("    " + visible(claim.evidence), style="dim"))
+    return Group(*lines)
