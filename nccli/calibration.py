@@ -102,8 +102,8 @@ class CalibrationReport:
     """Calibration of one (checkpoint, split) before and after temperature scaling."""
 
     path: str | None = quantity("file", "the checkpoint file")
-    split: str = quantity("split", "the split that is scored", default="test", brief=True)
     epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
+    split: str = quantity("split", "the split that is scored", default="test", brief=True)
     loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
     label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
     seed: int | None = quantity("seed", "random seed of the run")

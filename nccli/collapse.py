@@ -38,10 +38,10 @@ class CollapseReport:
     """Neural-collapse metrics of one (checkpoint, split); None is undefined, `notes` say why."""
 
     path: str | None = quantity("file", "the checkpoint file")
+    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     split: str = quantity(
         "split", "train, test or another split of the file", default="train", brief=True
     )
-    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
     label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
     seed: int | None = quantity("seed", "random seed of the run")

@@ -93,11 +93,12 @@ class Compared:
     key: str
     label: str
     better: Better | None = "lower"
+    as_ratio: bool = True  # where all values are positive; shares and signed gaps are subtracted
 
 
 COMPARED = (
-    Compared(key="train.accuracy", label="train accuracy", better="higher"),
-    Compared(key="test.accuracy", label="test accuracy", better="higher"),
+    Compared(key="train.accuracy", label="train accuracy", better="higher", as_ratio=False),
+    Compared(key="test.accuracy", label="test accuracy", better="higher", as_ratio=False),
     Compared(key="train.nc1", label="NC1 train"),
     Compared(key="test.nc1", label="NC1 test"),
     Compared(key="train.nc2_features", label="NC2 means"),
@@ -114,11 +115,11 @@ COMPARED = (
     Compared(key="calibration.ece", label="ECE test"),
     Compared(key="calibration.calibrated.ece", label="ECE after T"),
     Compared(key="calibration.ece_noise_floor", label="ECE noise floor", better=None),
-    Compared(key="calibration.overconfidence", label="overconfidence", better=None),
+    Compared(key="calibration.overconfidence", label="overconfidence", better=None, as_ratio=False),
     Compared(key="calibration.temperature", label="best temperature", better=None),
     Compared(key="hessian.kappa_means_w", label="kappa means W"),
     Compared(key="hessian.kappa_h_median", label="kappa H median"),
-    Compared(key="hessian.kappa_regularised_w", label="kappa regularised W"),
+    Compared(key="hessian.kappa_regularised_w", label="kappa regul. W"),
 )
 
 
@@ -187,7 +188,7 @@ def _comparison(
 ) -> Comparison:
     pairs = [(one, two) for one, two in values if one is not None and two is not None]
     differences = [two - one for one, two in pairs]
-    positive = bool(pairs) and all(one > 0 and two > 0 for one, two in pairs)
+    positive = row.as_ratio and bool(pairs) and all(min(pair) > 0 for pair in pairs)
     logs = [math.log(two / one) for one, two in pairs] if positive else []
     low, high = t_interval(logs if positive else differences)
     return Comparison(

@@ -45,10 +45,10 @@ class HessianReport:
     """Last-layer conditioning of one (checkpoint, split); theory_ is the closed form beside it."""
 
     path: str | None = quantity("file", "the checkpoint file")
+    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     split: str = quantity(
         "split", "split whose mean loss is differentiated", default="train", brief=True
     )
-    epoch: int | None = quantity("epoch", "epoch the checkpoint was saved at", brief=True)
     loss_name: str | None = quantity("trained with", "cross-entropy or label-smoothing")
     label_smoothing: float | None = quantity("delta", "label smoothing of the training loss")
     seed: int | None = quantity("seed", "random seed of the run")

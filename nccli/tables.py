@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -53,18 +54,26 @@ def _full(results: Sequence[Any]) -> RenderableType:
         return Group(_heading(results[0]), _against_theory(results[0], rows[0], paired))
     table = _grid()
     table.add_column("")
-    for row in rows:
-        table.add_column(_text(row["split"]), justify="right")
+    columns = [column for row in rows for column in _columns_of(row)]
+    for name, _ in columns:
+        table.add_column(_text(name), justify="right")
     ideals = any(meaning.ideal is not None for meaning in quantities(results[0]).values())
     if ideals:
         table.add_column("at collapse", justify="right", style="dim")
     for name, meaning in quantities(results[0]).items():
         if name in _HEADING or not _is_number_row(rows, name):
             continue
-        cells = [_text(shown(row[name])) for row in rows]
+        cells = [_text(shown(row[name]) if name in row else "") for _, row in columns]
         ideal = [_text("" if meaning.ideal is None else shown(meaning.ideal))] if ideals else []
         table.add_row(_text(meaning.label), *cells, *ideal)
-    return Group(_heading(results[0]), table, *_calibrated(results))
+    return Group(_heading(results[0]), table)
+
+
+def _columns_of(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A split's own column, and beside it that of its scores after temperature scaling."""
+    after = row.get("calibrated")
+    own = [(row["split"], row)]
+    return own if after is None else [*own, ("after T, cross-fitted", after)]
 
 
 _HEADING = (
@@ -110,21 +119,6 @@ def _against_theory(result: Any, row: dict[str, Any], paired: set[str]) -> Rende
         "dim",
     )
     return Group(table, penalties)
-
-
-def _calibrated(results: Sequence[Any]) -> list[RenderableType]:
-    rows = [result for result in results if getattr(result, "calibrated", None) is not None]
-    if not rows:
-        return []
-    table = _grid(title="after temperature scaling (cross-fitted)")
-    table.add_column("")
-    for result in rows:
-        table.add_column(_text(result.split), justify="right")
-    for name, meaning in quantities(rows[0].calibrated).items():
-        if name != "bins":
-            cells = [_text(shown(getattr(result.calibrated, name))) for result in rows]
-            table.add_row(_text(meaning.label), *cells)
-    return [Text(), table]
 
 
 # --- many results, one line each ----------------------------------------------------------------
@@ -173,12 +167,14 @@ def _brief(members: Sequence[Any]) -> Table:
 
 # --- the closed form ----------------------------------------------------------------------------
 
-_WHICH = """\
-kappa, loss only: of the loss-only W and H blocks, the paper's notion (arXiv 2402.03979): label
-smoothing always makes it smaller, exactly linearly in delta.
-kappa, regularised blocks: with the penalties; NOT always smaller under label smoothing: it rises
-with delta where the penalties are weak.
-kappa, joint: of the whole Hessian in (W, H), what gradient descent meets; zero modes left out."""
+_WHICH = (
+    "kappa, loss only: of the loss-only W and H blocks, the paper's notion (arXiv 2402.03979); "
+    "label smoothing always makes it smaller, exactly linearly in delta.",
+    "kappa, regularised blocks: with the penalties; NOT always smaller under label smoothing, it "
+    "rises with delta where the penalties are weak.",
+    "kappa, joint: of the whole Hessian in (W, H), what gradient descent meets; zero modes left "
+    "out.",
+)
 
 
 def closed_form(reports: Sequence[UFMReport]) -> RenderableType:
@@ -191,7 +187,8 @@ def closed_form(reports: Sequence[UFMReport]) -> RenderableType:
     for name, meaning in quantities(reports[0]).items():
         if name not in (*_PROBLEM, "spectrum", "notes"):
             table.add_row(meaning.label, *(shown(getattr(report, name)) for report in reports))
-    parts: list[RenderableType] = [_problem(reports[0]), table, Text(), Text(_WHICH, style="dim")]
+    which = [Text(line, style="dim") for line in _WHICH]
+    parts: list[RenderableType] = [_problem(reports[0]), table, Text(), *which]
     if len(reports) == 1:
         parts += [Text(), _spectrum(reports[0])]
     return Group(*parts)
@@ -222,16 +219,18 @@ def _spectrum(report: UFMReport) -> Table:
 def findings_table(findings: Sequence[Finding]) -> Table:
     """One line a file: sound or not, what it holds."""
     table = _grid()
-    for heading in ("", "file", "epoch", "K", "d", "samples", "notes"):
+    noted = any(finding.notes or not finding.ok for finding in findings)
+    for heading in ("", "file", "epoch", "K", "d", "samples", *(["notes"] if noted else [])):
         table.add_column(heading, overflow="fold")
     for finding in findings:
         mark = Text("✓", style="green") if finding.ok else Text("✗", style="red")
+        notes = "; ".join(finding.notes) if finding.ok else finding.problem
         table.add_row(
             mark,
             _text(short_path(finding.path)),
             *(shown(value) for value in (finding.epoch, finding.num_classes, finding.dim)),
             _text(", ".join(finding.splits)),
-            _text("; ".join(finding.notes) if finding.ok else finding.problem),
+            *([_text(notes)] if noted else []),
         )
     return table
 
@@ -240,14 +239,12 @@ def findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def comparison_table(rows: Sequence[Comparison]) -> Table:
-    """Means and spread of both groups, the ratio with its interval, and which is better."""
+    """Means and spread of both groups, their ratio (Δ: difference), and which is better."""
     table = _grid()
-    table.add_column("at the last epoch")
-    table.add_column(_text(rows[0].baseline), justify="right")
-    table.add_column(_text(rows[0].other), justify="right")
-    table.add_column("ratio", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("better")
+    table.add_column("last epoch", no_wrap=True)
+    for heading in (rows[0].baseline, rows[0].other, "ratio, 95 % interval"):
+        table.add_column(_text(heading), justify="right", overflow="fold")
+    table.add_column("better", no_wrap=True)
     for row in rows:
         if row.baseline_mean is not None or row.other_mean is not None:
             table.add_row(*_comparison_cells(row))
@@ -255,18 +252,17 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
 
 
 def _comparison_cells(row: Comparison) -> list[RenderableType]:
-    interval = "" if row.low is None else f"[{row.low:.3g}, {row.high:.3g}]"
-    change = f"{row.ratio:.3g}" if row.ratio is not None else ""
+    interval = "" if row.low is None else f" [{row.low:.2g}, {row.high:.2g}]"
+    change = "" if row.ratio is None else f"{row.ratio:.2g}"
     if row.ratio is None and row.difference is not None:
-        change = f"{row.difference:+.3g} Δ"
+        change = f"Δ {row.difference:+.1g}"
     style = "" if row.winner is None else "bold"
     return [
         _text(row.label),
         mean_and_spread(row.baseline_mean, row.baseline_std),
         mean_and_spread(row.other_mean, row.other_std),
-        change,
-        interval,
-        _text(row.winner or ("" if row.better is None else "–"), style),
+        change + interval,
+        _text((row.winner or ("" if row.better is None else "–")).partition(" ")[0], style),
     ]
 
 
@@ -274,15 +270,16 @@ def mean_and_spread(mean: float | None, spread: float | None) -> str:
     """`0.0314 ± 0.002`, or the mean alone where there is one run."""
     if mean is None:
         return "–"
-    return f"{mean:.3g}" if spread is None else f"{mean:.3g} ± {spread:.1g}"
+    value = f"{mean:.3g}" if abs(mean) < 1e5 else f"{mean:.1e}"
+    return value if spread is None else f"{value} ± {spread:.1g}"
 
 
 def claims_table(claims: Sequence[Claim]) -> RenderableType:
     """Each statement of the paper, the verdict, and beneath it the evidence."""
-    lines = []
+    lines: list[RenderableType] = []
     for claim in claims:
         style = _VERDICT_STYLES[claim.verdict]
         line = Text(f"{_VERDICT_MARKS[claim.verdict]} {claim.verdict:<13} ", style=style)
         lines.append(line.append(visible(claim.statement), style="default"))
-        lines.append(Text("    " + visible(claim.evidence), style="dim"))
+        lines.append(Padding(_text(claim.evidence, "dim"), (0, 0, 0, 16)))
     return Group(*lines)

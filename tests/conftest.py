@@ -8,7 +8,9 @@ import pytest
 from nccli.checkpoint import Checkpoint, Metadata
 
 
-def network(seed=0, *, num_classes=5, dim=8, count=90, noise=0.5, bias=True, balanced=True, gain=1.0):
+def network(
+    seed=0, *, num_classes=5, dim=8, count=90, noise=0.5, bias=True, balanced=True, gain=1.0
+):
     """Features, labels, weight and bias of a network that has learned something."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % num_classes if balanced else _imbalanced(rng, num_classes, count)

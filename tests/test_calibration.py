@@ -153,7 +153,9 @@ def test_no_sample_is_scored_with_a_temperature_that_it_chose():
     assert one.temperatures[3] == two.temperatures[3]  # ... its temperature does not
     assert all(one.temperatures[k] != two.temperatures[k] for k in (0, 1, 2, 4))
     for k in range(5):
-        expected = logits[folds == k] / fit_temperature(logits[folds != k], labels[folds != k]).value
+        expected = (
+            logits[folds == k] / fit_temperature(logits[folds != k], labels[folds != k]).value
+        )
         np.testing.assert_array_equal(one.logits_NK[folds == k], expected)
 
 

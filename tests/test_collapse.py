@@ -87,9 +87,7 @@ def values(report):
     skipped = {"rank_cut", "rank_gap", "notes", "path", "split", "loss_name"}
     found = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
     return {
-        name: value
-        for name, value in found.items()
-        if name not in skipped and value is not None
+        name: value for name, value in found.items() if name not in skipped and value is not None
     }
 
 

@@ -36,7 +36,7 @@ def dense(point, delta=0.1):
 @pytest.mark.parametrize("options", CASES)
 def test_measured_values_are_those_of_the_dense_hessian(options):
     point = checkpoint(test=False, **options)
-    weight, h, _, full = dense(point)
+    weight, _, _, full = dense(point)
     block_w, block_h = full[: weight.size, : weight.size], full[weight.size :, weight.size :]
     report = hessian.analyze(point, lambda_w=0.01, lambda_h=0.002)
     values_h = np.linalg.eigvalsh(block_h)
@@ -58,9 +58,7 @@ def test_measured_values_are_those_of_the_dense_hessian(options):
 def test_kappa_means_is_the_condition_number_of_the_compressed_dense_block(options):
     point = checkpoint(test=False, **options)
     weight, _, _, full = dense(point)
-    basis = np.kron(
-        complement_of_ones(point.num_classes), class_centres(point, "train").basis_DR
-    )
+    basis = np.kron(complement_of_ones(point.num_classes), class_centres(point, "train").basis_DR)
     values = np.linalg.eigvalsh(basis.T @ full[: weight.size, : weight.size] @ basis)
     report = hessian.analyze(point)
     assert report.kappa_means_w == pytest.approx(values[-1] / values[0], rel=1e-7)

@@ -76,6 +76,8 @@ def _run(arguments: Sequence[str]) -> int:
         code = command.main(list(arguments), prog_name="nccli", standalone_mode=False)
     except typer.TyperException as error:
         return _usage_error(error)
+    if code == Interrupted.exit_code:  # typer turns Ctrl-C into a silent exit
+        raise KeyboardInterrupt
     sys.stdout.flush()
     return code if isinstance(code, int) else DONE
 

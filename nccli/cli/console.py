@@ -79,7 +79,7 @@ def report(
     """
     from nccli.batch import analyzed, each
     from nccli.condition import Condition
-    from nccli.render import rendered, resolve_format, to_json_line
+    from nccli.render import flat, rendered, resolve_format, to_json_line
     from nccli.runs import expand
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
@@ -101,6 +101,8 @@ def report(
             failed += 1
             say(f"nccli: {outcome}")
             continue
+        if condition is not None and not results and outcome:
+            condition.holds(flat(outcome[0]))  # a mistyped field is told before anything is printed
         results += outcome
         if form == "jsonl":  # streams: a long batch that is interrupted keeps what it has
             sys.stdout.write("".join(to_json_line(result) for result in outcome))
