@@ -305,7 +305,7 @@ def _faster(baseline: Sequence[Trajectory], other: Sequence[Trajectory]) -> Clai
         first, second = one.series("train.nc1"), two.series("train.nc1")
         for epoch in sorted(set(first) & set(second)):
             ahead.setdefault(epoch, []).append(second[epoch] < first[epoch])
-    statement = "LS collapses faster: smaller NC1 at every epoch on the way"
+    statement = "LS collapses faster: smaller NC1 on the way"
     if not ahead:
         return Claim(statement=statement, evidence="no epoch saved by both groups")
     led = [epoch for epoch, wins in ahead.items() if all(wins)]
@@ -316,8 +316,9 @@ def _faster(baseline: Sequence[Trajectory], other: Sequence[Trajectory]) -> Clai
     elif len(pairs) > 1 and len(lost) > len(ahead) / 2:
         verdict = "not supported"
     since = next((e for e in ahead if all(all(ahead[f]) for f in ahead if f >= e)), None)
-    tail = "never in all seeds to the end" if since is None else f"from epoch {since} on in all"
-    evidence = f"LS ahead in all {len(pairs)} pairs at {len(led)} of {len(ahead)} epochs; {tail}"
+    tail = "not so at the last one" if since is None else f"always from epoch {since} on"
+    who = "" if len(pairs) == 1 else f" in all {len(pairs)} pairs"
+    evidence = f"LS ahead{who} at {len(led)} of {len(ahead)} saved epochs; {tail}"
     return Claim(statement=statement, verdict=verdict, evidence=evidence)
 
 

@@ -416,7 +416,7 @@ def _theory(
         notes.append("theory_* is undefined: the closed form needs d >= K - 1")
         return {}
     counts = np.bincount(layer.labels_N, minlength=checkpoint.num_classes)
-    if counts.min() < 0.99 * counts.max():
+    if counts.min() < 0.9 * counts.max():  # stratified splits of real data differ by a few
         notes.append("theory_* is that of balanced classes, n = N / K; these are not balanced")
     problem = ufm.Problem(
         num_classes=checkpoint.num_classes,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import os
 
-from nccli.checkpoint import Checkpoint, Metadata
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from nccli.checkpoint import Checkpoint, Metadata  # noqa: E402
 
 
 def network(
