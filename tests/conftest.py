@@ -6,10 +6,10 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
-from nccli.checkpoint import Checkpoint, Metadata  # noqa: E402
+from nccli.checkpoint import Checkpoint, Metadata
 
 
 def network(

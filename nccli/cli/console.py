@@ -119,9 +119,8 @@ def say_notes(results: Iterable[Any]) -> None:
     """Say each note once, with the first place it concerns and how many others."""
     places: dict[str, list[str]] = {}
     for result in results:
-        where = visible(f"{result.path} ({result.split})")
         for note in result.notes:
-            places.setdefault(note, []).append(where)
+            places.setdefault(note, []).append(visible(f"{result.path} ({result.split})"))
     for note, where in places.items():
         more = f" and {len(where) - 1} more" if len(where) > 1 else ""
         say(f"nccli: {where[0]}{more}: {visible(note)}")
