@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nccli.checkpoint import Checkpoint
-from nccli.errors import InputError
+from nccli.errors import ContentError, InputError
 from nccli.hdf5 import locate_errors, read_checkpoint
 
 Result = TypeVar("Result")
@@ -29,6 +29,10 @@ def each(
             yield list(function(item))
         except InputError as error:
             yield error
+        except MemoryError:
+            yield ContentError(
+                "does not fit into memory", source=item, remedy="use a larger machine"
+            )
 
 
 def analyzed(

@@ -129,7 +129,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     with file:
         try:
             yield file
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            # only calls into h5py run in here, and those are its ways to say "damaged"
             raise FormatError(
                 f"the HDF5 library cannot read it ({_first_line(error)})",
                 remedy="the file is damaged: restore or delete it",

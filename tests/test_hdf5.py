@@ -282,3 +282,14 @@ def test_names_in_a_file_cannot_drive_the_terminal(tmp_path):
     assert "\x1b" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "\\x1b[31mred" in str(caught.value)
+
+
+def test_a_type_that_numpy_does_not_know_is_a_damaged_file(tmp_path):
+    def change(file):
+        del file["train/features"]
+        kind = h5py.h5t.TypeID.copy(h5py.h5t.UNIX_D32LE)
+        space = h5py.h5s.create_simple((20, 8))
+        h5py.h5d.create(file.id, b"train/features", kind, space)
+
+    with pytest.raises(InputError, match=r"train/features|HDF5 library cannot read it"):
+        hdf5.read_checkpoint(edit(write(tmp_path / "bad.h5"), change))
