@@ -1,0 +1,523 @@
+"""One run on disk: repeatable, resumable after any cut, honest about how it ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pathlib
+import signal
+
+import numpy as np
+import pytest
+import torch
+from tiny import arrays, contents, start, tiny, train, wait_for
+
+from nccli import collapse, hdf5, runs
+from nccli.errors import FormatError, Interrupted, TrainingError, UsageError
+from nccli.result import record
+from nccli.runs import checkpoint_path, read_log, read_run
+from train import experiment
+from train.config import Settings
+from train.rundir import Standing, sole_writer
+
+SETTINGS = tiny()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbed. Never written to."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    train(SETTINGS, path)
+    return path
+
+
+def interrupt(settings, path, *, after):
+    """Train some epochs, then be asked to stop."""
+    asked = iter(range(1, 1000))
+    with pytest.raises(Interrupted):
+        train(settings, path, should_stop=lambda: next(asked) >= after)
+
+
+def status(path):
+    return read_run(path).status
+
+
+# --- what a run leaves --------------------------------------------------------------------------
+
+
+def test_a_run_directory_holds_what_the_design_says(whole):
+    run = read_run(whole)
+    assert run.problem is None
+    assert [runs.epoch_of(path) for path in run.checkpoints] == [1, 3, 4]
+    assert run.settings == SETTINGS.recorded()
+    assert (run.status, run.record["epochs_done"], run.record["message"]) == ("finished", 4, None)
+    assert {path.name for path in whole.iterdir()} == {
+        *("run.json", "log.jsonl", "checkpoints", "resume.pt"),
+    }
+
+
+def test_a_run_records_where_it_comes_from(whole):
+    provenance = read_run(whole).record["provenance"]
+    assert provenance["command"] == "nccli train --epochs 4"
+    assert {"nccli", "python", "torch", "numpy", "h5py"} <= provenance["software"].keys()
+    assert provenance["created"].endswith("+00:00")
+    assert {"git_commit", "device", "platform"} <= provenance.keys()
+
+
+def test_a_checkpoint_says_how_it_was_made(whole):
+    meta = hdf5.read_checkpoint(checkpoint_path(whole, 3)).metadata
+    assert (meta.loss, meta.label_smoothing, meta.epoch) == ("cross-entropy", 0.0, 3)
+    assert (meta.dataset, meta.architecture, meta.seed) == ("digits", "mlp-2x8", 0)
+    assert (meta.weight_decay, meta.feature_decay) == (2e-3, None)
+    assert "torch" in json.loads(meta.software)
+
+
+def test_the_log_has_one_line_an_epoch_and_metrics_where_a_checkpoint_is(whole):
+    lines = read_log(whole)
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert ["metrics" in line for line in lines] == [True, False, True, True]
+    assert {"epoch", "learning_rate", "train_loss", "train_accuracy"} == set(lines[1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_logged_metrics_are_those_that_analyze_finds_in_the_file(dtype, tmp_path):
+    settings = tiny(dtype=dtype)
+    train(settings, tmp_path / "run")
+    for line in read_log(tmp_path / "run"):
+        for split, logged in line.get("metrics", {}).items():
+            path = checkpoint_path(tmp_path / "run", line["epoch"])
+            checkpoint = hdf5.read_checkpoint(path)
+            assert checkpoint.split(split).features.dtype == dtype
+            assert record(collapse.analyze(checkpoint, split=split)) == logged
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(whole, tmp_path):
+    torch.manual_seed(99)  # the global state has no say
+    train(SETTINGS, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(whole)
+    train(tiny(seed=1), tmp_path / "other")
+    assert contents(tmp_path / "other")["log"] != contents(whole)["log"]
+
+
+def test_the_number_of_threads_outside_has_no_say_and_is_left_alone(whole, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train(SETTINGS, tmp_path / "again")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert contents(tmp_path / "again") == contents(whole)
+
+
+def test_a_resnet_trains_too(tmp_path):
+    train(tiny(model="resnet", epochs=1, save_epochs=(1,), batch_size=500), tmp_path / "run")
+    assert read_log(tmp_path / "run")[0]["metrics"]["test"]["dim"] == 8
+
+
+# --- going on after a cut -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_an_interrupted_run_resumes_to_the_same_bits(after, whole, tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=after)
+    found = read_run(tmp_path / "run").record
+    assert (found["status"], found["epochs_done"]) == ("interrupted", after)
+    assert train(SETTINGS, tmp_path / "run", resume=True) is Standing.CONTINUE
+    assert contents(tmp_path / "run") == contents(whole)
+    assert status(tmp_path / "run") == "finished"
+
+
+def test_an_interruption_names_the_command_that_continues(tmp_path):
+    command = "nccli train --overwrite --out 'my runs'"
+    with pytest.raises(Interrupted, match="after epoch 1 of 4; continue with: ") as caught:
+        train(SETTINGS, tmp_path / "run", command=command, should_stop=lambda: True)
+    assert caught.value.remedy == "continue with: nccli train --out 'my runs' --resume"
+    assert caught.value.exit_code == 130
+
+
+def test_a_command_that_resumes_already_is_its_own_continuation(tmp_path):
+    with pytest.raises(Interrupted, match=r"continue with: nccli demo --seeds 0$"):
+        train(
+            SETTINGS,
+            tmp_path / "run",
+            resume=True,
+            command="nccli demo --seeds 0",
+            should_stop=lambda: True,
+        )
+
+
+def test_a_request_to_stop_in_the_last_epoch_comes_too_late(tmp_path):
+    train(tiny(epochs=1, save_epochs=(1,)), tmp_path / "run", should_stop=lambda: True)
+    assert status(tmp_path / "run") == "finished"
+
+
+def test_without_the_momentum_a_resumed_run_differs(whole, tmp_path, monkeypatch):
+    """A control: the tests above would notice a resume state that is not complete."""
+    interrupt(SETTINGS, tmp_path / "run", after=2)
+    restore = experiment.Classification.restore
+
+    def forgetful(self, state):
+        restore(self, state | {"optimizer": state["optimizer"] | {"state": {}}})
+
+    monkeypatch.setattr(experiment.Classification, "restore", forgetful)
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run")["log"] != contents(whole)["log"]
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches kill -9."""
+
+
+def cut_at(monkeypatch, call, *, done):
+    """Break off at the given publication, before or after the file has its name."""
+    replace, calls = pathlib.Path.replace, iter(range(1, 1000))
+
+    def cut(self, target):
+        now = next(calls) == call
+        if now and not done:
+            raise Killed
+        replace(self, target)
+        if now:
+            raise Killed
+
+    monkeypatch.setattr(pathlib.Path, "replace", cut)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_run_cut_at_any_publication_resumes_to_the_same_bits(done, whole, tmp_path, monkeypatch):
+    expected, cuts = contents(whole), 0
+    while True:
+        path = tmp_path / f"cut{cuts}"
+        with monkeypatch.context() as patched:
+            cut_at(patched, cuts + 1, done=done)
+            try:
+                train(SETTINGS, path)
+                break
+            except Killed:
+                cuts += 1
+        for file in path.glob("checkpoints/*.h5"):
+            arrays(file)
+        train(SETTINGS, path, resume=True)
+        assert contents(path) == expected, f"cut at publication {cuts}"
+    assert cuts == 12  # the log, 3 x (checkpoint, resume state, run.json), run.json twice
+
+
+def test_a_checkpoint_published_before_a_kill_is_not_published_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        cut_at(patched, 7, done=True)  # the resume state of epoch 3 comes next
+        with pytest.raises(Killed):
+            train(SETTINGS, tmp_path / "run")
+    path = checkpoint_path(tmp_path / "run", 3)
+    before = path.stat().st_ino if path.exists() else None
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert before == path.stat().st_ino
+
+
+def test_torn_log_lines_and_temporary_files_of_a_killed_run_are_swept(whole, tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=2)
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write('{"epoch": 3, "train_loss": 1.0}\n{"epoch": 4, "tra')
+    for folder in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
+        (folder / ".nccli-tmp-abc").write_bytes(b"half")
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == contents(whole)
+    assert not list((tmp_path / "run").rglob(".nccli-tmp-*"))
+
+
+def test_resuming_what_never_began_begins_it(whole, tmp_path):
+    assert train(SETTINGS, tmp_path / "run", resume=True) is Standing.START
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_a_resumed_run_remembers_its_first_start(tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=1)
+    train(SETTINGS, tmp_path / "run", resume=True, command="nccli train --resume")
+    provenance = read_run(tmp_path / "run").record["provenance"]
+    assert provenance["command"] == "nccli train --epochs 4"
+    assert [again["command"] for again in provenance["resumed"]] == ["nccli train --resume"]
+
+
+def test_a_resume_state_is_saved_between_saved_epochs_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "RESUME_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        cut_at(patched, 8, done=False)  # log, run.json, epoch 1: three files, epoch 2: two
+        with pytest.raises(Killed):
+            train(SETTINGS, tmp_path / "run")
+    assert torch.load(tmp_path / "run" / "resume.pt", weights_only=True)["epoch"] == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04half a zip"])
+def test_a_damaged_resume_state_is_named_with_the_remedy(content, tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=1)
+    (tmp_path / "run" / "resume.pt").write_bytes(content)
+    with pytest.raises(FormatError, match=r"resume.pt: cannot resume from it .*; start again with"):
+        train(SETTINGS, tmp_path / "run", resume=True)
+
+
+def test_a_resume_state_with_code_in_it_is_not_run(tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=1)
+    torch.save({"epoch": 1, "trainer": pathlib.Path("x")}, tmp_path / "run" / "resume.pt")
+    with pytest.raises(FormatError, match="cannot resume from it"):
+        train(SETTINGS, tmp_path / "run", resume=True)
+
+
+def test_sigterm_stops_a_run_as_ctrl_c_does(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="after epoch 1 of 4"):
+        train(
+            SETTINGS,
+            tmp_path / "run",
+            on_event=lambda _: os.kill(os.getpid(), signal.SIGTERM),
+        )
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert status(tmp_path / "run") == "interrupted"
+
+
+def test_a_second_ctrl_c_breaks_off_at_once(whole, tmp_path):
+    def twice(event):
+        if event.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="after epoch 2 of 4"):
+        train(SETTINGS, tmp_path / "run", on_event=twice)
+    assert torch.load(tmp_path / "run" / "resume.pt", weights_only=True)["epoch"] == 1
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+# --- a real process, really killed --------------------------------------------------------------
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from nccli.errors import Interrupted
+from tiny import tiny, train
+settings = tiny(epochs=30, save_epochs=tuple(range(1, 31)))
+try:
+    train(settings, Path(sys.argv[1]), on_event=lambda event: time.sleep(0.02))
+except Interrupted as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+SLOW_SETTINGS = tiny(epochs=30, save_epochs=tuple(range(1, 31)))
+
+
+@pytest.fixture(scope="module")
+def whole_slow(tmp_path_factory):
+    path = tmp_path_factory.mktemp("slow") / "run"
+    train(SLOW_SETTINGS, path)
+    return contents(path)
+
+
+def test_kill_9_leaves_every_checkpoint_readable_and_resume_gives_the_same_bits(
+    whole_slow, tmp_path
+):
+    process = start(SLOW, tmp_path / "run")
+    wait_for(checkpoint_path(tmp_path / "run", 5), process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert status(tmp_path / "run") == "running"
+    published = read_run(tmp_path / "run").checkpoints
+    assert 5 <= len(published) < 30
+    for path in published:
+        assert {"weight", "train/features", "test/labels"} <= arrays(path).keys()
+    train(SLOW_SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == whole_slow
+
+
+def test_ctrl_c_ends_a_run_as_interrupted_and_resume_gives_the_same_bits(whole_slow, tmp_path):
+    process = start(SLOW, tmp_path / "run")
+    wait_for(checkpoint_path(tmp_path / "run", 3), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "continue with: " in errors
+    assert "--resume" in errors
+    assert status(tmp_path / "run") == "interrupted"
+    train(SLOW_SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == whole_slow
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_an_existing_run_is_not_overwritten_silently(tmp_path):
+    train(SETTINGS, tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(
+        UsageError,
+        match=r"run: this run exists already \(finished, 4 of 4 epochs\); --resume continues it, "
+        "--overwrite starts it again",
+    ):
+        train(SETTINGS, tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    train(SETTINGS, tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").stat().st_mtime_ns
+    assert train(SETTINGS, tmp_path / "run", resume=True) is Standing.FINISHED
+    assert (tmp_path / "run" / "run.json").stat().st_mtime_ns == before
+
+
+def test_overwriting_starts_again_and_removes_nothing_else(whole, tmp_path):
+    train(tiny(seed=1, epochs=5, save_epochs=(2, 5)), tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    train(SETTINGS, tmp_path / "run", overwrite=True)
+    assert contents(tmp_path / "run") == contents(whole)
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path):
+    with pytest.raises(UsageError, match="--resume and --overwrite exclude each other"):
+        train(SETTINGS, tmp_path / "run", resume=True, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.2}, "another learning rate: the run has 0.1, now given 0.2; repeat"),
+        ({"width": 16}, "another width: the run has 8, now given 16"),
+        ({"dtype": "float16"}, "another dtype: the run has float32, now given float16"),
+        ({"save_epochs": (4,)}, r"another save epochs: the run has \[1, 3, 4\], now given \[4\]"),
+    ],
+)
+def test_resuming_with_other_settings_names_what_differs(changes, message, tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=1)
+    with pytest.raises(UsageError, match=message):
+        train(tiny(**changes), tmp_path / "run", resume=True)
+
+
+def test_a_diverging_run_fails_in_one_line_with_a_remedy(tmp_path):
+    with pytest.raises(TrainingError) as caught:
+        train(tiny(learning_rate=1e30), tmp_path / "run")
+    assert "run: the loss is not finite in epoch 1; lower the learning rate" in str(caught.value)
+    found = read_run(tmp_path / "run").record
+    assert (found["status"], found["epochs_done"]) == ("failed", 0)
+    assert "not finite in epoch 1" in found["message"]
+    assert read_log(tmp_path / "run") == []
+
+
+def test_features_that_overflow_the_saved_type_are_an_error_not_an_infinity(tmp_path, monkeypatch):
+    capture = experiment.Classification.capture
+
+    def large(self):
+        found = capture(self)
+        found.splits["test"][0][3, 2] = 70_000.0
+        return found
+
+    monkeypatch.setattr(experiment.Classification, "capture", large)
+    with pytest.raises(TrainingError, match=r"overflow float16.*; save with a wider --dtype"):
+        train(tiny(dtype="float16"), tmp_path / "run")
+    assert status(tmp_path / "run") == "failed"
+
+
+def test_a_bug_is_recorded_as_a_failure_and_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.collapse, "analyze", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(SETTINGS, tmp_path / "run")
+    assert status(tmp_path / "run") == "failed"
+
+
+def full_disk(*_arguments, **_options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_checkpoint_that_cannot_be_saved_costs_only_itself(whole, tmp_path, monkeypatch):
+    write = hdf5.write_checkpoint
+
+    def full_at_three(path, **parts):
+        full_disk() if path.name == "epoch-00003.h5" else write(path, **parts)
+
+    monkeypatch.setattr(experiment.hdf5, "write_checkpoint", full_at_three)
+    told = []
+    train(SETTINGS, tmp_path / "run", on_event=told.append)
+    warnings = [event.warning for event in told if event.warning]
+    assert warnings == [
+        f"{tmp_path / 'run'}: could not save the checkpoint of epoch 3 "
+        "(No space left on device); training goes on"
+    ]
+    found = read_run(tmp_path / "run").record
+    assert found["status"] == "finished"
+    assert "could not save the checkpoint of epoch 3" in found["message"]
+    assert contents(tmp_path / "run")["log"] == contents(whole)["log"]
+
+
+def test_the_end_tells_of_a_checkpoint_that_was_lost_before_a_resume(tmp_path):
+    interrupt(SETTINGS, tmp_path / "run", after=2)
+    checkpoint_path(tmp_path / "run", 1).unlink()
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert read_run(tmp_path / "run").record["message"] == (
+        "could not save the checkpoint of epoch 1"
+    )
+
+
+def test_log_lines_that_do_not_fit_are_written_when_there_is_space_again(
+    whole, tmp_path, monkeypatch
+):
+    opened, calls = pathlib.Path.open, iter(range(1000))
+
+    def sometimes_full(self, mode="r", *arguments, **options):
+        if mode == "r+b" and next(calls) in (0, 1):  # the first two lines
+            full_disk()
+        return opened(self, mode, *arguments, **options)
+
+    monkeypatch.setattr(pathlib.Path, "open", sometimes_full)
+    told = []
+    train(SETTINGS, tmp_path / "run", on_event=told.append)
+    warnings = [event.warning for event in told if event.warning]
+    assert [text.split(": ")[1].split(" (")[0] for text in warnings] == [
+        *("could not save the log", "could not save the resume state"),
+    ]
+    assert contents(tmp_path / "run") == contents(whole)
+    assert read_run(tmp_path / "run").record["message"] is None
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"cannot write the run directory .*; check space"):
+        train(SETTINGS, tmp_path / "file" / "run")
+
+
+def test_two_processes_never_write_one_run(tmp_path):
+    with (
+        sole_writer(tmp_path / "run"),
+        pytest.raises(TrainingError, match="run: another process is training this run; wait"),
+    ):
+        train(SETTINGS, tmp_path / "run")
+    train(SETTINGS, tmp_path / "run")
+
+
+def test_a_run_json_without_settings_cannot_be_resumed(tmp_path):
+    (tmp_path / "run").mkdir()
+    runs.write_run_file(tmp_path / "run", {"status": "running"})
+    with pytest.raises(FormatError, match=r"run.json: holds no settings to resume with"):
+        train(SETTINGS, tmp_path / "run", resume=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_asking_for_an_absent_gpu_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="finds no CUDA device; choose --device cpu"):
+        train(SETTINGS, tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
+
+
+def test_auto_keeps_the_ufm_on_the_cpu():
+    assert experiment.choose_device("auto", Settings(data="ufm")) == "cpu"
+
+
+def test_published_files_are_readable_by_the_group(whole):
+    umask = os.umask(0)
+    os.umask(umask)
+    for name in ("run.json", "resume.pt", "log.jsonl", "checkpoints/epoch-00001.h5"):
+        assert (whole / name).stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_labels_are_the_shipped_ones(whole):
+    labels = arrays(checkpoint_path(whole, 1))["train/labels"]
+    assert np.bincount(labels).tolist() == [99, 101, 98, 102, 101, 101, 101, 100, 97, 100]

@@ -1,0 +1,177 @@
+"""The loop: the loss, the schedule, the order, and what is captured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny
+from torch.optim.lr_scheduler import MultiStepLR
+
+from train import loop
+from train.config import Settings
+from train.digits import load_digits
+from train.loop import Classification, learning_rate, shuffled
+
+
+def smoothed_cross_entropy(logits, labels, delta):
+    """The loss of THEORY section 1, literally: mean of -sum_k y_k log p_k."""
+    losses = []
+    for row, label in zip(logits.astype(np.float64), labels, strict=True):
+        log_p = row - row.max() - np.log(np.sum(np.exp(row - row.max())))
+        target = np.full(len(row), delta / len(row))
+        target[label] += 1 - delta
+        losses.append(-np.sum(target * log_p))
+    return np.mean(losses)
+
+
+def one_batch(delta):
+    loss = "label-smoothing" if delta else "cross-entropy"
+    return tiny(batch_size=1000, loss=loss, label_smoothing=delta)
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.05, 0.3])
+def test_the_logged_loss_is_the_smoothed_cross_entropy(delta):
+    trainer = Classification(one_batch(delta))
+    images, labels = trainer.parts["train"]
+    with torch.no_grad():
+        logits = trainer.network.train()(images).numpy()
+    line = trainer.run_epoch(1)
+    assert line["train_loss"] == pytest.approx(
+        smoothed_cross_entropy(logits, labels.numpy(), delta), rel=1e-5
+    )
+    assert line["train_accuracy"] == np.mean(logits.argmax(1) == labels.numpy())
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.1])
+def test_an_epoch_equals_a_literal_loop_of_sgd_with_momentum_and_decay(delta):
+    settings = tiny(loss="label-smoothing" if delta else "cross-entropy", label_smoothing=delta)
+    trainer, literal = Classification(settings), Classification(settings)
+    momentum = {}
+    for epoch in (1, 2):
+        line = trainer.run_epoch(epoch)
+        losses = []
+        images, labels = literal.parts["train"]
+        for batch in shuffled(1000, seed=0, epoch=epoch).split(250):
+            literal.network.train().zero_grad()
+            logits = literal.network(images[batch]).log_softmax(1)
+            targets = torch.nn.functional.one_hot(labels[batch], 10) * (1 - delta) + delta / 10
+            loss = -(targets * logits).sum(1).mean()
+            loss.backward()
+            losses.append(loss.item())
+            with torch.no_grad():
+                for name, weight in literal.network.named_parameters():
+                    slope = weight.grad + settings.weight_decay * weight
+                    momentum[name] = settings.momentum * momentum.get(name, 0) + slope
+                    weight -= line["learning_rate"] * momentum[name]
+        assert line["train_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    for name, weight in trainer.network.named_parameters():
+        torch.testing.assert_close(weight, literal.network.get_parameter(name))
+
+
+@pytest.mark.parametrize("milestones", [(0.5, 0.75), (0.3,), ()])
+@pytest.mark.parametrize("epochs", [1, 7, 10, 200])
+def test_the_schedule_is_torchs_own(milestones, epochs):
+    settings = Settings(milestones=milestones, epochs=epochs)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
+    at = [round(part * epochs) for part in milestones]
+    schedule = MultiStepLR(optimizer, milestones=at, gamma=settings.gamma)
+    for epoch in range(1, epochs + 1):
+        if 0 not in at:  # torch lowers the rate only after the first step
+            expected = optimizer.param_groups[0]["lr"]
+            assert learning_rate(settings, epoch) == pytest.approx(expected, rel=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+def test_the_rate_falls_right_after_half_and_three_quarters():
+    settings = Settings(epochs=200)
+    rates = [learning_rate(settings, epoch) for epoch in (1, 100, 101, 150, 151, 200)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch_alone():
+    order = shuffled(1000, seed=0, epoch=1)
+    assert torch.equal(order.sort().values, torch.arange(1000))
+    torch.manual_seed(5)
+    assert torch.equal(order, shuffled(1000, seed=0, epoch=1))
+    for seed, epoch in ((0, 2), (1, 0), (1, 1)):
+        assert not torch.equal(order, shuffled(1000, seed=seed, epoch=epoch))
+
+
+def test_a_last_partial_batch_is_dropped():
+    trainer = Classification(tiny(batch_size=300))
+    sizes = []
+    step = trainer._step
+    trainer._step = lambda images, labels: (sizes.append(len(labels)), step(images, labels))[1]
+    trainer.run_epoch(1)
+    assert sizes == [300, 300, 300]
+
+
+def test_a_capture_is_what_the_network_computes_in_eval_mode():
+    trainer = Classification(tiny())
+    trainer.run_epoch(1)
+    capture = trainer.capture()
+    network = trainer.network.eval()
+    for name, count in (("train", 1000), ("test", 797)):
+        features, labels, logits = capture.splits[name]
+        assert features.shape == (count, 8)
+        assert np.array_equal(labels, load_digits()[name].labels)
+        with torch.no_grad():
+            expected = network(trainer.parts[name][0]).numpy()
+        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            features @ capture.weight.T + capture.bias, logits, rtol=1e-5, atol=1e-5
+        )
+
+
+def test_a_capture_does_not_change_when_training_goes_on():
+    trainer = Classification(tiny())
+    weight = trainer.capture().weight
+    before = weight.copy()
+    trainer.run_epoch(1)
+    assert np.array_equal(weight, before)
+
+
+def test_a_capture_does_not_disturb_training():
+    plain, watched = Classification(tiny()), Classification(tiny())
+    watched.capture()
+    assert plain.run_epoch(1) == watched.run_epoch(1)
+
+
+def test_features_collected_in_blocks_are_the_same(monkeypatch):
+    trainer = Classification(tiny(model="resnet"))
+    whole = trainer.capture().splits["test"][0]
+    monkeypatch.setattr(loop, "_CAPTURE_ROWS", 100)
+    np.testing.assert_allclose(trainer.capture().splits["test"][0], whole, rtol=1e-4, atol=1e-5)
+
+
+def test_logits_can_be_left_out():
+    capture = Classification(tiny(save_logits=False)).capture()
+    assert [len(part) for part in capture.splits.values()] == [2, 2]
+
+
+def test_a_restored_state_continues_to_the_same_bits():
+    whole, first, second = (Classification(tiny()) for _ in range(3))
+    lines = [whole.run_epoch(epoch) for epoch in (1, 2)]
+    first.run_epoch(1)
+    second.restore(first.state())
+    assert second.run_epoch(2) == lines[1]
+    assert np.array_equal(second.capture().weight, whole.capture().weight)
+
+
+def test_without_the_momentum_it_does_not():
+    """A control: the test above would notice."""
+    whole, first, second = (Classification(tiny()) for _ in range(3))
+    for epoch in (1, 2):
+        whole.run_epoch(epoch)
+    first.run_epoch(1)
+    second.network.load_state_dict(first.network.state_dict())
+    second.run_epoch(2)
+    assert not np.array_equal(second.capture().weight, whole.capture().weight)
+
+
+def test_the_network_learns_the_training_images():
+    trainer = Classification(tiny(width=32, epochs=15, batch_size=125, save_epochs=(15,)))
+    accuracies = [trainer.run_epoch(epoch)["train_accuracy"] for epoch in range(1, 16)]
+    assert accuracies[0] < 0.7 < 0.95 < accuracies[-1]

@@ -1,0 +1,143 @@
+"""Many runs: side by side the same as one by one, one failure stops no other, Ctrl-C stops all."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from tiny import contents, start, tiny, train, wait_for
+
+from nccli.errors import Interrupted, UsageError
+from nccli.runs import checkpoint_path, read_run
+from train import parallel
+from train.parallel import default_jobs, run_all
+
+LS = {"loss": "label-smoothing", "label_smoothing": 0.1}
+
+
+def status(path):
+    return read_run(path).status
+
+
+def test_runs_are_done_in_order_each_in_its_own_directory(tmp_path):
+    told = []
+    outcomes = run_all([tiny(), tiny(**LS)], tmp_path, on_event=told.append)
+    names = ["digits-mlp-ce-s0", "digits-mlp-ls0.1-s0"]
+    assert [outcome.path for outcome in outcomes] == [tmp_path / name for name in names]
+    assert [outcome.ending for outcome in outcomes] == ["finished", "finished"]
+    assert [(event.run, event.epoch, event.epochs) for event in told] == [
+        (name, epoch, 4) for name in names for epoch in (1, 2, 3, 4)
+    ]
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
+    outcomes = run_all([tiny(learning_rate=1e30), tiny(seed=1)], tmp_path)
+    assert [outcome.ending for outcome in outcomes] == ["failed", "finished"]
+    assert "lower the learning rate" in outcomes[0].message
+
+
+def test_with_resume_finished_runs_are_skipped_and_the_others_done(tmp_path):
+    run_all([tiny()], tmp_path)
+    outcomes = run_all([tiny(), tiny(seed=1)], tmp_path, resume=True)
+    assert [(outcome.ending, outcome.message) for outcome in outcomes] == [
+        ("skipped", "finished already"),
+        ("finished", None),
+    ]
+
+
+def test_nothing_starts_where_one_of_the_runs_exists_already(tmp_path):
+    run_all([tiny(seed=1)], tmp_path)
+    with pytest.raises(UsageError, match="digits-mlp-ce-s1: this run exists already"):
+        run_all([tiny(), tiny(seed=1)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits-mlp-ce-s1"]
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="two runs would be called 'digits-mlp-ce-s0'; name each"):
+        run_all([tiny(), tiny(width=16)], tmp_path)
+
+
+def test_there_must_be_a_job(tmp_path):
+    with pytest.raises(UsageError, match="at least 1 job, got 0"):
+        run_all([tiny()], tmp_path, jobs=0)
+
+
+def test_ctrl_c_stops_the_run_and_those_that_wait(tmp_path):
+    def interrupt(event):
+        if event.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="0 of 2 runs finished; continue with: nccli train --re"):
+        run_all([tiny(), tiny(seed=1)], tmp_path, on_event=interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert status(tmp_path / "digits-mlp-ce-s0") == "interrupted"
+    assert not (tmp_path / "digits-mlp-ce-s1").exists()
+
+
+def test_by_default_there_is_a_job_for_each_core_but_one_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: range(4), raising=False)
+    assert [default_jobs(runs, device="cpu") for runs in (1, 3, 9)] == [1, 3, 4]
+    assert default_jobs(9, device="cuda") == 1
+
+
+# --- a pool -------------------------------------------------------------------------------------
+
+POOL = """
+import sys
+from pathlib import Path
+from nccli.errors import NccliError
+from tiny_settings import tiny
+from train.parallel import run_all
+epochs, options = int(sys.argv[2]), {}
+if epochs > 4:
+    options = {"epochs": epochs, "save_epochs": tuple(range(1, epochs + 1, 5))}
+settings = [tiny(**options), tiny(seed=1, learning_rate=1e30), tiny(seed=2, **options)]
+try:
+    told = []
+    outcomes = run_all(settings, Path(sys.argv[1]), jobs=2, on_event=told.append)
+except NccliError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+print(*[outcome.ending for outcome in outcomes], len(told), "torch" in sys.modules)
+"""
+
+
+def test_side_by_side_gives_the_same_bits_as_one_by_one_and_keeps_torch_out(tmp_path):
+    process = start(POOL, tmp_path, 4)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert out.split() == ["finished", "failed", "finished", "8", "False"]
+    for seed in (0, 2):
+        train(tiny(seed=seed), tmp_path / "alone" / str(seed))
+        run = tmp_path / f"digits-mlp-ce-s{seed}"
+        assert contents(run) == contents(tmp_path / "alone" / str(seed))
+    assert status(tmp_path / "digits-mlp-ce-s1") == "failed"
+
+
+@pytest.mark.parametrize("everyone", [True, False], ids=["terminal", "parent"])
+def test_ctrl_c_stops_all_workers_cleanly(everyone, tmp_path):
+    """A terminal sends Ctrl-C to the whole process group, `kill -INT` to the parent alone."""
+    process = start(POOL, tmp_path, 5_000)
+    for seed in (0, 2):
+        wait_for(checkpoint_path(tmp_path / f"digits-mlp-ce-s{seed}", 6), process)
+    if everyone:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines() == [
+        "interrupted; 0 of 3 runs finished; continue with: nccli train --resume"
+    ]
+    for seed in (0, 2):
+        assert status(tmp_path / f"digits-mlp-ce-s{seed}") == "interrupted"
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    process = start(POOL, tmp_path, 5_000)
+    wait_for(checkpoint_path(tmp_path / "digits-mlp-ce-s0", 1), process)
+    process.kill()
+    process.communicate(timeout=20)  # returns when the last holder of the pipes is gone
+    assert status(tmp_path / "digits-mlp-ce-s0") == "running"

@@ -1,0 +1,1 @@
+"""The experiments: cross-entropy against label smoothing, in PyTorch."""

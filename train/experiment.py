@@ -1,0 +1,261 @@
+"""One run directory, end to end: settings in, checkpoints and a log out.
+
+At a saved epoch the checkpoint is published first, then its log line, then the resume state: cut
+anywhere, a run goes on from the last resume state and makes the same lines and files again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nccli import collapse, hdf5
+from nccli.checkpoint import Checkpoint
+from nccli.errors import FormatError, Interrupted, TrainingError, UsageError
+from nccli.publish import publish_bytes
+from nccli.result import record
+from nccli.runs import checkpoint_path
+from train import rundir
+from train.config import DEVICES, Settings, check_choice
+from train.events import Event, OnEvent, ignore
+from train.interrupt import StopRequest, resume_command
+from train.loop import Classification, Trainer
+from train.rundir import RESUME_FILE, Log, Record, Standing
+from train.snapshot import holds, metadata_of, stored
+from train.ufm import UnconstrainedFeatures
+
+RESUME_SECONDS = 5.0  # at most this much training is lost to a kill between saved epochs
+
+
+def run(
+    settings: Settings,
+    path: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "cpu",
+    command: str | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    on_event: OnEvent = ignore,
+) -> Standing:
+    """Train one run into the directory `path`; tells whether it was started, continued or done.
+
+    With `resume` a run that was cut off goes on, on the CPU to the same bits, and a finished one
+    is left alone. `should_stop` is asked after every epoch; without it Ctrl-C and SIGTERM stop
+    the run. Raises UsageError (the run exists, or with other settings), TrainingError (diverged,
+    disk full, resume state damaged) and Interrupted; run.json then says so too.
+    """
+    device = choose_device(device, settings)
+    standing = rundir.standing(path, settings, resume=resume, overwrite=overwrite)
+    if standing is Standing.FINISHED:
+        return standing
+    command = command or shlex.join(sys.argv)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_disk_errors(path))
+        stack.enter_context(rundir.sole_writer(path))
+        stack.enter_context(_one_thread())
+        stop = should_stop or stack.enter_context(StopRequest())
+        if standing is Standing.START:
+            rundir.clear(path)
+        experiment = Experiment(settings, path, device=device, command=command, on_event=on_event)
+        try:
+            experiment.train(stop)
+        except KeyboardInterrupt:
+            raise experiment.interrupted(resume_command(command, resume=resume)) from None
+    return standing
+
+
+class Experiment:
+    """A trainer, its run directory, and how far it has come."""
+
+    def __init__(
+        self, settings: Settings, path: Path, *, device: str, command: str, on_event: OnEvent
+    ) -> None:
+        self.settings = settings
+        self.path = path
+        self.on_event = on_event
+        self.trainer = make_trainer(settings, device=device)
+        self.epoch = self._restored_epoch()
+        self.log = Log(path, keep_epochs=self.epoch)
+        self.problems: dict[str, str] = {}  # what could not be saved, and why
+        provenance = rundir.provenance(command=command, device=device)
+        self.software = json.dumps(provenance["software"])
+        self.record = Record(path, settings, provenance=provenance)
+        self.record.publish("running", epochs_done=self.epoch)
+        self._saved_at = time.monotonic()
+
+    def train(self, stop: Callable[[], bool]) -> None:
+        """Train to the last epoch; raises KeyboardInterrupt when asked to stop."""
+        try:
+            while self.epoch < self.settings.epochs:
+                self._next_epoch()
+                if stop() and self.epoch < self.settings.epochs:
+                    self._save_resume()
+                    raise KeyboardInterrupt
+        except Exception as error:
+            self._end("failed", str(error) or type(error).__name__)
+            raise
+        self.record.publish("finished", epochs_done=self.epoch, message=self._shortfall())
+
+    def _next_epoch(self) -> None:
+        epoch = self.epoch + 1
+        line: dict[str, Any] = {"epoch": epoch} | self.trainer.run_epoch(epoch)
+        if not all(map(math.isfinite, line.values())):
+            raise TrainingError(
+                f"the loss is not finite in epoch {epoch}",
+                source=self.path,
+                remedy="lower the learning rate",
+            )
+        saved = epoch in self.settings.save_epochs
+        if saved:
+            line["metrics"] = self._save_checkpoint(epoch)
+        self._note("the log", self.log.append(line))
+        self.epoch = epoch
+        if saved or time.monotonic() - self._saved_at > RESUME_SECONDS:
+            self._save_resume()
+        self._tell()
+
+    def _save_checkpoint(self, epoch: int) -> dict[str, Any]:
+        """Publish a checkpoint; return the metrics of exactly the arrays it holds, by split."""
+        capture = stored(self.trainer.capture(), dtype=self.settings.dtype, source=self.path)
+        parts: dict[str, Any] = {
+            "splits": capture.splits,
+            "weight": capture.weight,
+            "bias": capture.bias,
+            "metadata": metadata_of(self.settings, epoch=epoch, software=self.software),
+        }
+        target = checkpoint_path(self.path, epoch)
+        try:
+            if not holds(target, capture):
+                hdf5.write_checkpoint(target, **parts)
+        except OSError as error:
+            self._note(f"the checkpoint of epoch {epoch}", error)
+        checkpoint = Checkpoint.from_arrays(**parts)
+        return {
+            split: record(collapse.analyze(checkpoint, split=split)) for split in capture.splits
+        }
+
+    def _save_resume(self) -> None:
+        """Publish what the next epoch depends on; a disk that is full only costs the point."""
+        image = io.BytesIO()
+        torch.save({"epoch": self.epoch, "trainer": self.trainer.state()}, image)
+        problem: OSError | None = None
+        try:
+            self.log.sync()
+            publish_bytes(self.path / RESUME_FILE, image.getbuffer())
+            self.record.publish("running", epochs_done=self.epoch)
+        except OSError as error:
+            problem = error
+        self._note("the resume state", problem)
+        self._saved_at = time.monotonic()
+
+    def _restored_epoch(self) -> int:
+        path = self.path / RESUME_FILE
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.trainer.restore(state["trainer"])
+            return int(state["epoch"])
+        except Exception as error:  # noqa: BLE001 (a damaged byte makes the unpickler raise anything)
+            raise _damaged(path, error) from None
+
+    def _note(self, what: str, error: OSError | None) -> None:
+        """Remember and report, once, that something cannot be saved; training goes on."""
+        if error is None:
+            self.problems.pop(what, None)
+            return
+        if what in self.problems:
+            return
+        self.problems[what] = f"could not save {what} ({error.strerror or error})"
+        self._tell(warning=f"{self.path}: {self.problems[what]}; training goes on")
+
+    def _tell(self, *, warning: str | None = None) -> None:
+        self.on_event(
+            Event(
+                run=self.path.name,
+                epoch=self.epoch,
+                epochs=self.settings.epochs,
+                warning=warning,
+            )
+        )
+
+    def interrupted(self, continuation: str) -> Interrupted:
+        """Record that the run was stopped; return the error that names how to continue it."""
+        self._end("interrupted", "stopped by a signal")
+        return Interrupted(
+            f"interrupted after epoch {self.epoch} of {self.settings.epochs}",
+            source=self.path,
+            remedy=f"continue with: {continuation}",
+        )
+
+    def _end(self, status: str, message: str) -> None:
+        with contextlib.suppress(OSError):  # why the run ends is the better thing to tell
+            self.record.publish(status, epochs_done=self.epoch, message=message)
+
+    def _shortfall(self) -> str | None:
+        for epoch in self.settings.save_epochs:  # a failed save may lie before a resume
+            if not checkpoint_path(self.path, epoch).exists():
+                what = f"the checkpoint of epoch {epoch}"
+                self.problems.setdefault(what, f"could not save {what}")
+        return "; ".join(self.problems.values()) or None
+
+
+def make_trainer(settings: Settings, *, device: str) -> Trainer:
+    """Return the trainer that the settings ask for."""
+    if settings.data == "ufm":
+        return UnconstrainedFeatures(settings, device=device)
+    return Classification(settings, device=device)
+
+
+def choose_device(device: str, settings: Settings) -> str:
+    """Return cpu or cuda. `auto` is cuda where there is one; the UFM, tiny, stays on the CPU.
+
+    Raises UsageError where cuda is asked for and absent.
+    """
+    check_choice("device", device, DEVICES)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("PyTorch finds no CUDA device", remedy="choose --device cpu or auto")
+    if device != "auto":
+        return device
+    return "cuda" if settings.data != "ufm" and torch.cuda.is_available() else "cpu"
+
+
+def _damaged(path: Path, error: Exception) -> FormatError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return FormatError(
+        f"cannot resume from it ({reason})", source=path, remedy="start again with --overwrite"
+    )
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write the run directory ({error.strerror or error})",
+            source=path,
+            remedy="check space and permissions, then repeat it with --resume",
+        ) from None
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: the order of sums, and so every bit, then stays the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,253 @@
+"""Many runs: one after the other in this process, or side by side in a pool of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event as Flag
+from pathlib import Path
+
+from nccli.errors import InputError, Interrupted, TrainingError, UsageError
+from nccli.text import plural
+from train.config import Settings
+from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
+from train.interrupt import StopRequest, resume_command
+from train.rundir import Standing, standing
+
+_POLL_SECONDS = 0.2  # how soon a Ctrl-C is passed on to the workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One run to do."""
+
+    settings: Settings
+    path: Path
+    resume: bool
+    overwrite: bool
+    device: str
+    command: str
+
+
+def run_all(
+    settings_list: list[Settings],
+    out: Path,
+    *,
+    jobs: int = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "cpu",
+    command: str = "nccli train",
+    on_event: OnEvent = ignore,
+    on_outcome: OnOutcome = ignore,
+) -> list[Outcome]:
+    """Train each run into out/NAME, `jobs` at a time; return their outcomes in the given order.
+
+    A run that fails does not stop the others. Ctrl-C or SIGTERM lets every run that is going on
+    save its state, then raises Interrupted. Raises UsageError, before anything starts, where a
+    run exists already or two would have one name.
+    """
+    if jobs < 1:
+        raise UsageError(f"there must be at least 1 job, got {jobs}")
+    tasks = [
+        Task(
+            settings=settings,
+            path=out / settings.name,
+            resume=resume,
+            overwrite=overwrite,
+            device=device,
+            command=command,
+        )
+        for settings in settings_list
+    ]
+    outcomes: dict[Path, Outcome] = {}
+
+    def tell(outcome: Outcome) -> None:
+        outcomes[outcome.path] = outcome
+        on_outcome(outcome)
+
+    _check_names(tasks)
+    waiting = [task for task in tasks if not _already_done(task, tell)]
+    with StopRequest() as stop:
+        if jobs > 1 and len(waiting) > 1:
+            _Pool(waiting, jobs=jobs, on_event=on_event, tell=tell).run(stop)
+        else:
+            _in_process(waiting, stop, on_event, tell)
+    if stop.requested and not _all_ended(tasks, outcomes):
+        raise _interrupted(tasks, outcomes)
+    return [outcomes[task.path] for task in tasks]
+
+
+def default_jobs(runs: int, *, device: str) -> int:
+    """Return how many runs go side by side: one a CPU core; one at a time on a GPU.
+
+    Looks for NVIDIA's device file: asking torch would cost two seconds.
+    """
+    if device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists()):
+        return 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(runs, usable or 1))
+
+
+def _check_names(tasks: list[Task]) -> None:
+    name, count = Counter(task.settings.name for task in tasks).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"two runs would be called '{name}'", remedy="name each choice once")
+
+
+def _already_done(task: Task, tell: OnOutcome) -> bool:
+    found = standing(task.path, task.settings, resume=task.resume, overwrite=task.overwrite)
+    if found is not Standing.FINISHED:
+        return False
+    tell(Outcome(path=task.path, ending="skipped", message="finished already"))
+    return True
+
+
+def _all_ended(tasks: list[Task], outcomes: dict[Path, Outcome]) -> bool:
+    return all(
+        task.path in outcomes and outcomes[task.path].ending != "interrupted" for task in tasks
+    )
+
+
+def _interrupted(tasks: list[Task], outcomes: dict[Path, Outcome]) -> Interrupted:
+    done = sum(outcome.ending in ("finished", "skipped") for outcome in outcomes.values())
+    return Interrupted(
+        f"interrupted; {done} of {plural(len(tasks), 'run')} finished",
+        remedy=f"continue with: {resume_command(tasks[0].command, resume=tasks[0].resume)}",
+    )
+
+
+def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> Outcome:
+    """Do one run; what the user can cause becomes its outcome, bugs and usage errors are raised."""
+    # Deferred: torch costs two seconds, which the parent of a pool does without.
+    from train import experiment
+
+    try:
+        experiment.run(
+            task.settings,
+            task.path,
+            resume=task.resume,
+            overwrite=task.overwrite,
+            device=task.device,
+            command=task.command,
+            should_stop=should_stop,
+            on_event=on_event,
+        )
+    except Interrupted as error:
+        return Outcome(path=task.path, ending="interrupted", message=str(error))
+    except (TrainingError, InputError) as error:
+        return Outcome(path=task.path, ending="failed", message=str(error))
+    return Outcome(path=task.path, ending="finished")
+
+
+def _in_process(tasks: list[Task], stop: StopRequest, on_event: OnEvent, tell: OnOutcome) -> None:
+    for task in tasks:
+        if not stop():
+            tell(execute(task, stop, on_event))
+
+
+class _Pool:
+    """Worker processes, the queue of their events, and the flag that tells them to stop."""
+
+    def __init__(self, tasks: list[Task], *, jobs: int, on_event: OnEvent, tell: OnOutcome) -> None:
+        # spawn: a forked process would inherit torch's and BLAS's threads as dead locks.
+        context = multiprocessing.get_context("spawn")
+        self.tasks = tasks
+        self.tell = tell
+        self.events: SimpleQueue[Event | None] = context.SimpleQueue()
+        self.stopping = context.Event()
+        self.listener = threading.Thread(target=_listen, args=(self.events, on_event), daemon=True)
+        self.executor = ProcessPoolExecutor(
+            max_workers=min(jobs, len(tasks)),
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(self.events, self.stopping),
+        )
+
+    def run(self, stop: StopRequest) -> None:
+        """Do all tasks; once asked to stop, start no more and let those going on save."""
+        self.listener.start()
+        try:
+            with _sigint_blocked():
+                tasks = {self.executor.submit(_work, task): task for task in self.tasks}
+            pending = set(tasks)
+            while pending:
+                done, pending = wait(pending, _POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self.tell(_outcome(tasks[future], future))
+                if stop():
+                    self.stopping.set()
+                    pending = {future for future in pending if not future.cancel()}
+        except KeyboardInterrupt:  # the second Ctrl-C; what is published survives this
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            raise
+        finally:
+            self.stopping.set()
+            self.executor.shutdown(cancel_futures=True)
+            self.events.put(None)
+            self.listener.join()
+
+
+def _outcome(task: Task, future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        message = "its process was killed (out of memory?); continue with --resume"
+        return Outcome(path=task.path, ending="failed", message=f"{task.path}: {message}")
+
+
+def _listen(events: SimpleQueue[Event | None], on_event: OnEvent) -> None:
+    while (event := events.get()) is not None:
+        on_event(event)
+
+
+@contextlib.contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from the processes started inside: they inherit the mask, and follow the flag.
+
+    Ignoring it once they run would be too late: a Ctrl-C while they import prints a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# --- in a worker --------------------------------------------------------------------------------
+
+_links: list[tuple[SimpleQueue[Event | None], Flag]] = []  # set once, at the worker's start
+
+
+def _start_worker(events: SimpleQueue[Event | None], stopping: Flag) -> None:
+    _links.append((events, stopping))
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    # A worker that outlives a killed parent would go on writing into a run that is resumed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(task: Task) -> Outcome:
+    events, stopping = _links[0]
+    if stopping.is_set():
+        return Outcome(path=task.path, ending="interrupted", message="not started")
+    with StopRequest() as stop:
+        outcome = execute(task, lambda: stop() or stopping.is_set(), events.put)
+    if stop.requested:  # by SIGTERM to this worker: now that its run is saved, obey
+        os.kill(os.getpid(), signal.SIGTERM)
+    return outcome

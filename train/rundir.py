@@ -1,0 +1,232 @@
+"""Writing a run directory: run.json, log.jsonl, and one writer at a time.
+
+Reading is `nccli.runs`. A kill at any moment leaves every published file whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nccli
+from nccli import runs
+from nccli.errors import FormatError, TrainingError, UsageError
+from nccli.publish import publish_bytes, sweep_temporaries
+from train.config import Settings
+
+RESUME_FILE = "resume.pt"
+
+
+class Standing(Enum):
+    """What is to be done with a run directory."""
+
+    START = "start"
+    CONTINUE = "continue"
+    FINISHED = "finished"  # nothing: it is complete already
+
+
+def standing(path: Path, settings: Settings, *, resume: bool, overwrite: bool) -> Standing:
+    """Tell what to do with a run directory, which may exist already. Changes nothing.
+
+    Raises UsageError rather than silently overwrite a run, or continue it with other settings.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other", remedy="give one of them")
+    if overwrite or (not (path / runs.RUN_FILE).exists() and not _has_checkpoints(path)):
+        return Standing.START
+    record = runs.read_run_file(path)
+    if not resume:
+        raise UsageError(
+            f"this run exists already ({_progress(record)})",
+            source=path,
+            remedy="--resume continues it, --overwrite starts it again, --out writes elsewhere",
+        )
+    _check_same_settings(path, record, settings)
+    return Standing.FINISHED if record.get("status") == "finished" else Standing.CONTINUE
+
+
+def _has_checkpoints(path: Path) -> bool:
+    return any((path / runs.CHECKPOINT_FOLDER).glob("*.h5"))
+
+
+def _progress(record: dict[str, Any]) -> str:
+    if not record:
+        return "without a run.json"
+    settings = record.get("settings")
+    epochs = settings.get("epochs") if isinstance(settings, dict) else None
+    return f"{record.get('status')}, {record.get('epochs_done')} of {epochs} epochs"
+
+
+def _check_same_settings(path: Path, record: dict[str, Any], settings: Settings) -> None:
+    before, now = record.get("settings"), settings.recorded()
+    if not isinstance(before, dict):
+        raise FormatError(
+            "holds no settings to resume with", source=path / runs.RUN_FILE, remedy="--overwrite"
+        )
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise UsageError(
+                f"cannot resume with another {name.replace('_', ' ')}: the run has "
+                f"{before.get(name)}, now given {now.get(name)}",
+                source=path,
+                remedy="repeat the run's own settings, or write elsewhere with --out",
+            )
+
+
+@contextlib.contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Hold the run directory, made if absent; raises TrainingError while another process holds it.
+
+    The lock is on the open directory itself: a process that dies, however, leaves none behind.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    (path / runs.CHECKPOINT_FOLDER).mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                "another process is training this run",
+                source=path,
+                remedy="wait for it, or stop it",
+            ) from None
+        except OSError:
+            pass  # a file system without locks (some NFS): then the user sees to it
+        for folder in (path, path / runs.CHECKPOINT_FOLDER):
+            sweep_temporaries(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def clear(path: Path) -> None:
+    """Remove what a run wrote, and nothing else."""
+    written = [path / runs.LOG_FILE, path / RESUME_FILE, path / runs.RUN_FILE]
+    for file in [*written, *(path / runs.CHECKPOINT_FOLDER).glob("epoch-*.h5")]:
+        file.unlink(missing_ok=True)
+
+
+class Log:
+    """log.jsonl, append-only: one line per epoch, none torn by a full disk or a kill.
+
+    Lines that do not fit on the disk wait in memory and are tried again with the next one.
+    """
+
+    def __init__(self, run: Path, *, keep_epochs: int) -> None:
+        """Keep the complete lines up to an epoch (0: none), drop the rest, atomically."""
+        kept = [line for line in runs.read_log(run) if _epoch(line) <= keep_epochs]
+        self._path = run / runs.LOG_FILE
+        publish_bytes(self._path, b"".join(map(_encoded, kept)))
+        self._size = self._path.stat().st_size
+        self._waiting = b""
+
+    def append(self, line: dict[str, Any]) -> OSError | None:
+        """Add a line; returns the error where the disk does not take it now."""
+        self._waiting += _encoded(line)
+        try:
+            with self._path.open("r+b") as file:
+                file.truncate(self._size)  # what an earlier failed write may have left
+                file.seek(self._size)
+                file.write(self._waiting)
+        except OSError as error:
+            return error
+        self._size += len(self._waiting)
+        self._waiting = b""
+        return None
+
+    def sync(self) -> None:
+        """Make all lines durable; raises OSError where some still wait."""
+        if self._waiting:
+            raise OSError("lines of the log could not be written")
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return (json.dumps(line, allow_nan=False) + "\n").encode()
+
+
+def _epoch(line: dict[str, Any]) -> int:
+    epoch = line.get("epoch")
+    return epoch if isinstance(epoch, int) else sys.maxsize
+
+
+class Record:
+    """run.json while the run is going on."""
+
+    def __init__(self, run: Path, settings: Settings, *, provenance: dict[str, Any]) -> None:
+        self._run = run
+        first = runs.read_run_file(run).get("provenance")
+        if isinstance(first, dict):  # a continued run keeps where it came from
+            provenance = first | {"resumed": [*first.get("resumed", []), provenance]}
+        self._values: dict[str, Any] = {
+            "name": settings.name,
+            "status": "running",
+            "epochs_done": 0,
+            "message": None,
+            "settings": settings.recorded(),
+            "provenance": provenance,
+        }
+
+    def publish(self, status: str, *, epochs_done: int, message: str | None = None) -> None:
+        """Write run.json. Raises OSError."""
+        self._values |= {"status": status, "epochs_done": epochs_done, "message": message}
+        runs.write_run_file(self._run, self._values)
+
+
+# --- provenance ---------------------------------------------------------------------------------
+
+
+def provenance(*, command: str, device: str) -> dict[str, Any]:
+    """Return where a run comes from: command line, versions, commit of the source, machine."""
+    return {
+        "created": now(),
+        "command": command,
+        "software": software(),
+        "git_commit": git_commit(),
+        "device": device,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def now() -> str:
+    """Return the time in ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what makes the numbers."""
+    packages = {name: metadata.version(name) for name in ("torch", "numpy", "h5py")}
+    return {"nccli": nccli.__version__, "python": platform.python_version()} | packages
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """Return the commit of the nccli source, `+changes` if edited; None outside a git checkout."""
+    root = Path(nccli.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "--verify", "HEAD")
+        return commit + ("+changes" if _git(root, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
