@@ -256,6 +256,7 @@ _STATEMENTS = (
     ("LS keeps the feature norm small", "train.feature_norm"),
     ("LS is better calibrated: smaller test ECE", "calibration.ece"),
     ("LS is better conditioned: smaller kappa on the class means", "hessian.kappa_means_w"),
+    ("... also with the penalties (not the paper's notion)", "hessian.kappa_regularised_w"),
 )
 
 
@@ -283,9 +284,10 @@ def describe(row: Comparison) -> str:
     """Return a comparison in words: means, spread, pairs, and the interval that decided."""
     if row.baseline_mean is None or row.other_mean is None:
         return "not measured in both groups"
+    other, baseline = (name.partition(" ")[0] for name in (row.other, row.baseline))
     text = (
-        f"{row.other} {_spread(row.other_mean, row.other_std)}, "
-        f"{row.baseline} {_spread(row.baseline_mean, row.baseline_std)}"
+        f"{other} {_spread(row.other_mean, row.other_std)}, "
+        f"{baseline} {_spread(row.baseline_mean, row.baseline_std)}"
     )
     if row.low is None or row.high is None:
         return f"{text}; {row.pairs or 'no'} seed pair{'' if row.pairs == 1 else 's'}, no interval"

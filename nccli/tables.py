@@ -255,7 +255,8 @@ def _comparison_cells(row: Comparison) -> list[RenderableType]:
     interval = "" if row.low is None else f" [{row.low:.2g}, {row.high:.2g}]"
     change = "" if row.ratio is None else f"{row.ratio:.2g}"
     if row.ratio is None and row.difference is not None:
-        change = f"Δ {row.difference:+.1g}"
+        change = f"Δ{row.difference:+.1g}"
+        interval = "" if row.low is None else f" [{row.low:.1g}, {row.high:.1g}]"
     style = "" if row.winner is None else "bold"
     return [
         _text(row.label),
@@ -281,5 +282,5 @@ def claims_table(claims: Sequence[Claim]) -> RenderableType:
         style = _VERDICT_STYLES[claim.verdict]
         line = Text(f"{_VERDICT_MARKS[claim.verdict]} {claim.verdict:<13} ", style=style)
         lines.append(line.append(visible(claim.statement), style="default"))
-        lines.append(Padding(_text(claim.evidence, "dim"), (0, 0, 0, 16)))
+        lines.append(Padding(_text(claim.evidence, "dim"), (0, 0, 0, 4)))
     return Group(*lines)

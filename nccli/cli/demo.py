@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -55,7 +58,8 @@ def _print_story(seeds: int) -> None:
 
 
 def _way_on(out: Path) -> str:
+    program = "nccli" if shutil.which("nccli") else os.path.relpath(sys.argv[0])
     return (
-        f"\nLook around in the terminal UI:   nccli view {out}"
-        f"\nEvery number by epoch:            nccli analyze {out}"
+        f"\nLook around in the terminal UI:   {program} view {out}"
+        f"\nEvery number by epoch:            {program} analyze {out}"
     )
