@@ -93,7 +93,7 @@ def _heading(result: Any) -> Text:
     if hasattr(result, "dim"):
         parts += [f"K={result.num_classes} d={result.dim}"]
     heading = _text(short_path(result.path), "bold")
-    return heading.append(visible("  " + "  ".join(parts)), style="dim")
+    return heading.append("\n" + visible("  ".join(parts)), style="dim")
 
 
 def short_path(path: str | None) -> str:
@@ -216,8 +216,15 @@ def _spectrum(report: UFMReport) -> Table:
 # --- findings of a check ------------------------------------------------------------------------
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """One line a file: sound or not, what it holds."""
+def findings_table(findings: Sequence[Finding]) -> RenderableType:
+    """One line a file, by run: sound or not, what it holds."""
+    parts: list[RenderableType] = []
+    for folder, members in groupby(findings, key=lambda finding: _run_folder(finding.path)):
+        parts += [_text(short_path(str(folder)), "bold"), _findings(list(members))]
+    return Group(*parts)
+
+
+def _findings(findings: Sequence[Finding]) -> Table:
     table = _grid()
     noted = any(finding.notes or not finding.ok for finding in findings)
     for heading in ("", "file", "epoch", "K", "d", "samples", *(["notes"] if noted else [])):
@@ -227,7 +234,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
         notes = "; ".join(finding.notes) if finding.ok else finding.problem
         table.add_row(
             mark,
-            _text(short_path(finding.path)),
+            _text(Path(finding.path).name),
             *(shown(value) for value in (finding.epoch, finding.num_classes, finding.dim)),
             _text(", ".join(finding.splits)),
             *([_text(notes)] if noted else []),

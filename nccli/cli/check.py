@@ -11,7 +11,7 @@ from nccli.cli import console
 from nccli.errors import DONE, SOME_INPUTS_FAILED
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from nccli.validate import Finding
 
@@ -47,7 +47,7 @@ def check(
     raise typer.Exit(SOME_INPUTS_FAILED if bad else DONE)
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(findings: list[Finding]) -> RenderableType:
     from nccli.tables import findings_table
 
     return findings_table(findings)

@@ -1,0 +1,105 @@
+"""README and help cannot rot: every example in them is run, every command is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+
+from nccli.cli.app import app, run
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = typer.main.get_command(app).commands
+SLOW = ("train", "demo")  # run by their own tests
+SAMPLE = ROOT / "sample_data"
+
+
+def examples(text):
+    """The `nccli ...` lines of a text, without what stands behind a `>`."""
+    lines = re.findall(r"^\s*(?:\$ )?(nccli (?!.*\.\.\.).+)$", text, flags=re.MULTILINE)
+    return [re.sub(r" > [\w./-]+$", "", line.strip()) for line in lines]
+
+
+def console_blocks(text):
+    return "\n".join(re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL))
+
+
+HELP_EXAMPLES = [line for command in COMMANDS.values() for line in examples(command.help or "")]
+README_EXAMPLES = examples(console_blocks(README))
+
+
+def arguments_of(line):
+    return shlex.split(line)[1:]
+
+
+@pytest.fixture
+def beside_sample_data(tmp_path, monkeypatch):
+    shutil.copytree(SAMPLE / "runs", tmp_path / "sample_data" / "runs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_every_command_is_in_the_readme_and_has_examples():
+    for name, command in COMMANDS.items():
+        assert f"nccli {name}" in README
+        assert examples(command.help or ""), name
+
+
+@pytest.mark.usefixtures("beside_sample_data")
+@pytest.mark.parametrize("line", sorted(set(HELP_EXAMPLES + README_EXAMPLES)))
+def test_every_example_runs(line, capsys):
+    words = arguments_of(line)
+    if words[0] in SLOW:
+        context = COMMANDS[words[0]].make_context(words[0], words[1:])
+        assert context.params
+        return
+    code = run(words)
+    captured = capsys.readouterr()
+    if words == ["view"]:
+        assert code == 2  # it needs a terminal, and says so
+        assert "needs a terminal" in captured.err
+    else:
+        assert code == 0, captured.err
+
+
+@pytest.mark.usefixtures("beside_sample_data")
+def test_the_outputs_in_the_readme_are_what_the_commands_print(capsys):
+    """NCCLI_UPDATE_GOLDEN=1 writes them anew."""
+    blocks = re.findall(r"```console\n\$ (nccli [^\n]+)\n((?:(?!```).)+)```", README, flags=re.DOTALL)
+    shown = [(line, text) for line, text in blocks if "$ nccli" not in text]
+    assert len(shown) >= 5
+    readme = README
+    for line, text in shown:
+        assert run([*arguments_of(line), "--format", "table"]) == 0
+        rows = capsys.readouterr().out.strip().splitlines()
+        printed = "".join(row.rstrip() + "\n" for row in rows)
+        readme = readme.replace(f"$ {line}\n{text}", f"$ {line}\n{printed}")
+    if os.environ.get("NCCLI_UPDATE_GOLDEN") == "1":
+        (ROOT / "README.md").write_text(readme, encoding="utf-8")
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    names = {
+        "features": rng.normal(size=(30, 5)),
+        "labels": np.arange(30) % 3,
+        "test_features": rng.normal(size=(30, 5)),
+        "test_labels": np.arange(30) % 3,
+        "weight": rng.normal(size=(3, 5)),
+        "bias": np.zeros(3),
+    }
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), dict(names))
+        assert run(["check", "epoch-00010.h5"]) == 0
