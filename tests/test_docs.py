@@ -23,6 +23,8 @@ SAMPLE = ROOT / "sample_data"
 def examples(text):
     """The `nccli ...` lines of a text, without what stands behind a `>`."""
     lines = re.findall(r"^\s*(?:\$ )?(nccli (?!.*\.\.\.).+)$", text, flags=re.MULTILINE)
+    # nccli-demo stands where the demo has run, which is not here
+    lines = [line for line in lines if "nccli-demo" not in line]
     return [re.sub(r" > [\w./-]+$", "", line.strip()) for line in lines]
 
 
