@@ -41,15 +41,37 @@ def _width() -> int:
 
 
 def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
-    """One chart over epochs for each named field, a line a run."""
+    """One chart over epochs for each named field, a line a run; cross-entropy keeps its marker."""
     runs = [list(members) for _, members in groupby(results, key=_run_key)]
+    kinds = _kinds(results)
     charts = []
     for name in names:
-        series = [_series(run, name, kind) for kind, run in enumerate(runs)]
-        title = quantities(results[0])[name].label
-        chart = line_chart(series, title=title, width=_width(), height=HEIGHT, look=look())
+        series = [_series(run, name, kinds[_group(run[0])]) for run in runs]
+        chart = line_chart(
+            series,
+            title=quantities(results[0])[name].label,
+            width=_width(),
+            height=HEIGHT,
+            x_log=_spread_over_decades(series),
+            look=look(),
+        )
         charts += [Text(), as_text(chart)]
     return charts
+
+
+def _group(result: Any) -> str:
+    return group_name(result.loss_name, result.label_smoothing)
+
+
+def _kinds(results: Sequence[Any]) -> dict[str, int]:
+    """Marker and colour of each loss: 0 is cross-entropy, 1 on the smoothings in order."""
+    smoothed = sorted({_group(result) for result in results} - {"CE"})
+    return {"CE": 0} | {name: kind for kind, name in enumerate(smoothed, start=1)}
+
+
+def _spread_over_decades(series: Sequence[Series]) -> bool:
+    epochs = [x for one in series for x in one.x]
+    return len(epochs) > 0 and min(epochs) > 0 and max(epochs) / min(epochs) >= 30
 
 
 def _run_key(result: Any) -> tuple[Any, ...]:
@@ -61,9 +83,8 @@ def _series(run: Sequence[Any], name: str, kind: int) -> Series:
     split = run[0].split  # the file's first split: train, where there is one
     points = [result for result in run if result.split == split and result.epoch is not None]
     first = run[0]
-    label = group_name(first.loss_name, first.label_smoothing)
     return Series(
-        label=label if first.seed is None else f"{label} s{first.seed}",
+        label=_group(first) if first.seed is None else f"{_group(first)} s{first.seed}",
         x=[float(result.epoch) for result in points],
         y=[getattr(result, name) for result in points],
         kind=kind,
@@ -72,16 +93,17 @@ def _series(run: Sequence[Any], name: str, kind: int) -> Series:
 
 def reliability_charts(results: Sequence[CalibrationReport]) -> list[Text]:
     """The reliability diagram of each result."""
+    kinds = _kinds(results)
     charts = []
-    for kind, result in enumerate(results):
-        name = group_name(result.loss_name, result.label_smoothing)
+    for result in results:
         epoch = "" if result.epoch is None else f" epoch {result.epoch}"
+        scores = f"ECE {result.ece:.3f}  n={result.n:,}"
         chart = reliability_chart(
             [_bin(one) for one in result.bins],
-            title=f"{name}{epoch} ({result.split})",
+            title=f"{_group(result)}{epoch} {result.split}  {scores}",
             width=_width(),
             height=HEIGHT + 4,
-            kind=kind,
+            kind=kinds[_group(result)],
             look=look(),
         )
         charts += [Text(), as_text(chart)]
