@@ -187,7 +187,7 @@ def _files_named(word: str) -> Iterator[Path]:
     elif path.exists():
         yield path
     elif match := _AT_EPOCH.match(word):
-        yield _file_at(Path(match["run"]), match["epoch"])
+        yield from _files_at(match["run"], match["epoch"])
     elif glob.has_magic(word):
         yield from _files_matching(word)
     else:
@@ -211,6 +211,17 @@ def _files_in(directory: Path) -> list[Path]:
     )
 
 
+def _files_at(word: str, epoch: str) -> Iterator[Path]:
+    if not glob.has_magic(word) or Path(word).exists():
+        yield _file_at(Path(word), epoch)
+        return
+    runs = [path for path in _matches(word) if is_run(path)]
+    if not runs:
+        raise NotFoundError("the pattern before '@' matches no run directory", source=word)
+    for run in runs:
+        yield _file_at(run, epoch)
+
+
 def _file_at(run: Path, epoch: str) -> Path:
     if not is_run(run):
         raise NotFoundError("not a run directory", source=run, remedy="check the path before '@'")
@@ -227,10 +238,7 @@ def _file_at(run: Path, epoch: str) -> Path:
 
 
 def _files_matching(pattern: str) -> Iterator[Path]:
-    # Path.glob refuses absolute patterns.
-    names = glob.glob(pattern, recursive=True)  # noqa: PTH207
-    matches = sorted((Path(name) for name in names), key=_by_parts)
-    useful = [path for path in matches if path.is_dir() or path.suffix == ".h5"]
+    useful = [path for path in _matches(pattern) if path.is_dir() or path.suffix == ".h5"]
     if not useful:
         raise NotFoundError(
             "the pattern matches no .h5 file and no directory",
@@ -242,6 +250,12 @@ def _files_matching(pattern: str) -> Iterator[Path]:
             yield path
         elif find_runs(path):
             yield from _files_in(path)
+
+
+def _matches(pattern: str) -> list[Path]:
+    # Path.glob refuses absolute patterns.
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207
+    return sorted((Path(name) for name in names), key=_by_parts)
 
 
 def _by_parts(path: Path) -> list[list[tuple[int, str]]]:

@@ -73,7 +73,9 @@ def test_every_example_runs(line, capsys):
 @pytest.mark.usefixtures("beside_sample_data")
 def test_the_outputs_in_the_readme_are_what_the_commands_print(capsys):
     """NCCLI_UPDATE_GOLDEN=1 writes them anew."""
-    blocks = re.findall(r"```console\n\$ (nccli [^\n]+)\n((?:(?!```).)+)```", README, flags=re.DOTALL)
+    blocks = re.findall(
+        r"```console\n\$ (nccli [^\n]+)\n((?:(?!```).)+)```", README, flags=re.DOTALL
+    )
     shown = [(line, text) for line, text in blocks if "$ nccli" not in text]
     assert len(shown) >= 5
     readme = README

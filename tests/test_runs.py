@@ -38,6 +38,13 @@ def test_an_epoch_of_a_run_is_named_with_at(run_folder, word, name):
     assert names(runs.expand([f"{run_folder / 'toy-ce-s0'}{word}"])) == [name]
 
 
+def test_a_glob_takes_an_epoch_too(run_folder):
+    found = runs.expand([f"{run_folder}/*@last"])
+    assert names(found) == ["epoch-00100.h5"] * 2
+    missing = runs.expand([f"{run_folder}/*x*@last"])
+    assert "matches no run directory" in str(missing[0])
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
