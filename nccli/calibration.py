@@ -50,7 +50,6 @@ class Scores:
         source="Good 1952",
         unit="nats",
         better="lower",
-        ideal=0.0,
         brief=True,
     )
     brier: float = quantity(
@@ -122,7 +121,6 @@ class CalibrationReport:
         "temperature",
         "T fitted on the whole split, for reading only: no score below is computed with it",
         source=_GUO,
-        ideal=1.0,
         brief=True,
     )
     temperature_standard_error: float | None = quantity(
