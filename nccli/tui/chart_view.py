@@ -1,0 +1,41 @@
+"""A chart of `nccli.charts` on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nccli.charts import Chart, Span
+from nccli.tui.keys import bindings
+from nccli.tui.painted import Painted
+from nccli.tui.palette import tint
+from nccli.tui.rows import Row
+from nccli.tui.state import State
+
+Draw = Callable[[str, int, int], Chart]  # what to add to the title, width, height
+
+
+class ChartView(Painted, can_focus=True):
+    """One picture that can be in focus; `number` is what `i` explains and the scrubber reads."""
+
+    BINDINGS = bindings("chart")
+    DEFAULT_CSS = """
+    ChartView { padding: 0 1 0 0; }
+    """
+
+    def __init__(self, state: State, draw: Draw, number: str | None, **options: Any) -> None:
+        super().__init__(state, **options)
+        self.draw = draw
+        self.number = number
+        self.note = ""  # behind the title
+
+    def paint(self, width: int, height: int) -> Sequence[Row]:
+        """The rows of the chart, behind a bar where it is in focus.
+
+        Not a border of Textual's: that one lays out and sends the whole screen again.
+        """
+        look = self.session.look
+        bar = ("|" if look.ascii else "▌") if self.has_focus else " "
+        gutter = Span(bar, tint(look, "note"))
+        rows = self.draw(self.note, width - 1, height).rows
+        return [(gutter, *row) for row in (*rows, *[()] * (height - len(rows)))]

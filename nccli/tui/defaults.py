@@ -1,0 +1,35 @@
+"""What is shown before the user has chosen: which runs, and how the axis of epochs is spaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nccli.tui.entry import Entry
+
+MAX_SEEDS = 5  # runs of a group; our own limit
+BASELINE = "CE"
+
+
+def default_picks(entries: Sequence[Entry]) -> set[Path]:
+    """Cross-entropy and the first other loss of the same directory, with their seeds."""
+    by_parent: dict[Path, dict[str, list[Path]]] = {}
+    for entry in entries:
+        if entry.group is not None:
+            by_parent.setdefault(entry.parent, {}).setdefault(entry.group, []).append(entry.key)
+    for groups in by_parent.values():
+        others = [name for name in groups if name != BASELINE]
+        if BASELINE in groups and others:
+            return {*groups[BASELINE][:MAX_SEEDS], *groups[others[0]][:MAX_SEEDS]}
+    firsts: dict[bool, Path] = {}
+    for entry in entries:
+        if entry.group is not None:
+            firsts.setdefault(entry.group == BASELINE, entry.key)
+    return set(firsts.values()) or {entry.key for entry in entries[:1]}
+
+
+def grow_by_factors(epochs: Sequence[int]) -> bool:
+    """Whether saved epochs grow like 1, 2, 4, 8: half of them in the first quarter of the time."""
+    if not epochs or epochs[0] < 1:
+        return False
+    return epochs[-1] / epochs[0] >= 30 and epochs[len(epochs) // 2] < epochs[-1] / 4

@@ -1,0 +1,96 @@
+"""Tab 3: conditioning of the last layer over the epochs, beside the closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from textual.widget import Widget
+
+from nccli.charts import series_style
+from nccli.render import shown
+from nccli.tui.chart_view import ChartView
+from nccli.tui.comparison import group_cell
+from nccli.tui.entry import Group
+from nccli.tui.number_table import Numbers, NumberTable
+from nccli.tui.palette import tint
+from nccli.tui.pane import Pane, Rows
+from nccli.tui.pictures import draw_curves
+from nccli.tui.readings import label, theory_key
+from nccli.tui.rows import Cell, Column
+from nccli.tui.state import State
+
+CHARTS = (
+    ("hessian.kappa_means_w", "κ of W on the class means"),
+    ("hessian.kappa_h_median", "κ of H, median of samples"),
+    ("hessian.kappa_regularised_w", "κ of W, regularised"),
+    ("hessian.lambda_max_w", "λ max of W"),
+)
+NUMBERS = tuple(
+    f"hessian.{name}"
+    for name in (
+        *("kappa_means_w", "kappa_h_median", "kappa_h_p90", "kappa_regularised_w"),
+        *("kappa_regularised_h", "lambda_max_w", "lambda_max_h", "lambda_max_joint"),
+        *("trace_w", "trace_h"),
+    )
+)
+NOTE = "loss only unless regularised; UFM: the closed form at the collapsed optimum"
+
+
+class Hessian(Pane):
+    """Four curves with the theory's marks, above measured, theory and their ratio."""
+
+    def __init__(self, state: State, **options: Any) -> None:
+        super().__init__(state, **options)
+        self._charts = [
+            ChartView(state, partial(draw_curves, state, key, title), key) for key, title in CHARTS
+        ]
+        self.table = NumberTable(state, lambda: theory_numbers(state))
+
+    def compose(self) -> Iterator[Widget]:
+        """Charts and table."""
+        yield from self._charts
+        yield self.table
+
+    @property
+    def charts(self) -> Sequence[ChartView]:
+        """The four curves."""
+        return self._charts
+
+    @property
+    def lists(self) -> Sequence[Rows]:
+        """Measured beside theory."""
+        return (self.table,)
+
+
+def theory_numbers(state: State) -> Numbers:
+    """Measured, theory and ratio of each of the two compared groups."""
+    groups = [group for group in state.compared if group is not None]
+    title = "" if state.epoch is None else f"at epoch {state.epoch}"
+    columns = [Column(title=title, align="left")]
+    for place, group in enumerate(groups):
+        heading, style = group_cell(state, group)
+        columns += [
+            Column(title=heading, style=style),
+            Column(title="UFM", rank=2 + place),
+            Column(title="ratio", style=style, rank=1 + place),
+        ]
+    known = [key for key in NUMBERS if any(group.values(key, state.epoch) for group in groups)]
+    cells = [
+        [(label(key), ""), *(cell for group in groups for cell in _cells(state, group, key))]
+        for key in known
+    ]
+    return Numbers(columns=columns, cells=cells, numbers=known, note=NOTE)
+
+
+def _cells(state: State, group: Group, key: str) -> list[Cell]:
+    measured = group.value(key, state.epoch)
+    theory = group.value(theory_key(key) or key, state.epoch)
+    ratio = measured / theory if measured is not None and theory else None
+    style = series_style(group.kind, state.look)
+    return [
+        (shown(measured), ""),
+        (shown(theory), tint(state.look, "note")),
+        ("–" if ratio is None else f"{ratio:.3g}×", style),
+    ]

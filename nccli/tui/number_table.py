@@ -1,0 +1,105 @@
+"""A table whose rows can be in focus, one at a time; it scrolls to the one that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual.events import Click
+
+from nccli.tui.keys import bindings
+from nccli.tui.painted import Painted
+from nccli.tui.palette import tint
+from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
+from nccli.tui.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What a table shows: `numbers` has the dotted name of each row."""
+
+    columns: Sequence[Column]
+    cells: Sequence[Sequence[Cell]]
+    numbers: Sequence[str]
+    note: str = ""  # under the rows, where there is room
+
+
+class NumberTable(Painted, can_focus=True):
+    """Rows of numbers under a header."""
+
+    BINDINGS = bindings("table")
+    DEFAULT_CSS = """
+    NumberTable { padding: 0 1; }
+    """
+
+    def __init__(self, state: State, source: Callable[[], Numbers], **options: Any) -> None:
+        super().__init__(state, **options)
+        self._source = source
+        self._content: Numbers | None = None
+        self.row = 0
+        self._first = 0  # the first row in view
+
+    @property
+    def content(self) -> Numbers:
+        """What the table shows, computed once for each change of the state."""
+        if self._content is None:
+            self._content = self._source()
+        return self._content
+
+    def renew(self) -> None:
+        """Compute and draw again."""
+        self._content = None
+        super().renew()
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.content.numbers)
+
+    @property
+    def number(self) -> str | None:
+        """The dotted name of the row in focus."""
+        numbers = self.content.numbers
+        return numbers[min(self.row, len(numbers) - 1)] if numbers else None
+
+    def paint(self, width: int, height: int) -> Sequence[Row]:
+        """The header, the rows in view, and how many are not."""
+        look, numbers = self.session.look, self.content
+        if not numbers.numbers:
+            return []
+        header, *body = laid_out(numbers.columns, numbers.cells, width, look)
+        room = height - 1
+        self._scroll(len(body), room)
+        shown = body[self._first : self._first + room]
+        if self.has_focus and self._first <= self.row < self._first + len(shown):
+            at = self.row - self._first
+            shown[at] = over(shown[at], tint(look, "selected"), width)
+        if numbers.note and len(shown) + 1 < room:
+            shown += [(), Line(width, look).add(numbers.note, tint(look, "note")).row()]
+        return [self._counted(header, width, len(body), room), *shown]
+
+    def _scroll(self, count: int, room: int) -> None:
+        self.row = max(0, min(self.row, count - 1))
+        lowest = max(0, self.row - room + 1)
+        self._first = max(0, min(max(self._first, lowest), self.row, max(0, count - room)))
+
+    def _counted(self, header: Row, width: int, count: int, room: int) -> Row:
+        """The header, with how many rows lie outside the view at its end."""
+        look = self.session.look
+        above, below = self._first, max(0, count - room - self._first)
+        if not (above or below):
+            return header
+        line = Line(width, look)
+        for span in header:
+            line.add(span.text, span.style)
+        up, down = ("^", "v") if look.ascii else ("↑", "↓")
+        pieces = ([f"{up}{above}"] if above else []) + ([f"{down}{below}"] if below else [])
+        return line.flush_right([(" ".join(pieces), tint(look, "note"))]).row()
+
+    def on_click(self, event: Click) -> None:
+        """A click puts the row in focus."""
+        place = event.y - 1 + self._first
+        if event.y >= 1 and place < self.count:
+            self.row = place
+            self.renew()

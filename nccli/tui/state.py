@@ -1,0 +1,176 @@
+"""What the screen shows: runs, picks, the epoch cursor, switches. Knows no Textual.
+
+Only the app's handlers change it; widgets read it.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nccli.charts import Look
+from nccli.runs import Run
+from nccli.tui.defaults import BASELINE, default_picks, grow_by_factors
+from nccli.tui.entry import Entry, Group, Outcome, Saved
+
+TABS = ("overview", "collapse", "hessian", "calibration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A run directory as a scan found it."""
+
+    run: Run
+    files: tuple[Saved, ...]
+
+
+class State:
+    """Everything that is not drawing."""
+
+    def __init__(self, *, look: Look = Look(), tab: str = TABS[0]) -> None:  # noqa: B008 - frozen
+        self.look = look
+        self.tab = tab
+        self.entries: dict[Path, Entry] = {}
+        self.picks: set[Path] = set()  # the runs that are shown
+        self.picked: list[Entry] = []  # the same, in the order of the list
+        self.groups: list[Group] = []  # the same by loss, cross-entropy first
+        self.epochs: list[int] = []  # their saved epochs
+        self.scanned = False
+        self.problem: str | None = None  # why the paths could not be listed
+        self.log = True
+        self._epochs_log: bool | None = None  # None: as the saved epochs are spaced
+        self.calibrated = False
+        self.follow = False
+        self.filter = ""
+        self.measuring: Saved | None = None
+        self._rival = 0
+        self._chosen: set[Path] | None = None  # None: the default picks
+        self._cursor: int | None = None  # None: at the end
+        self._kinds: dict[tuple[Path, str], int] = {}
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def absorb(self, listed: Iterable[Listed], problem: str | None = None) -> None:
+        """Take over what a scan found; outcomes of files that are unchanged are kept."""
+        before, self.entries = self.entries, {}
+        self.problem = problem
+        for one in listed:
+            known = before[one.run.path].found if one.run.path in before else {}
+            found = {saved: known[saved] for saved in one.files if saved in known}
+            self.entries[one.run.path] = Entry(one.run, one.files, found)
+        if not self.scanned and any(one.run.status == "running" for one in self.entries.values()):
+            self.follow = True  # a run that still trains is what one wants to watch
+        self.scanned = True
+        self._settle()
+
+    def record(self, key: Path, saved: Saved, outcome: Outcome) -> None:
+        """Keep the outcome of one file, if its run is still listed."""
+        self.measuring = None
+        if key in self.entries:
+            self.entries[key].record(saved, outcome)
+            self._settle()
+
+    def matching(self) -> list[Entry]:
+        """The runs that the filter lets through: all its words occur in path, loss or status."""
+        words = self.filter.casefold().split()
+        return [one for one in self.entries.values() if all(word in _told(one) for word in words)]
+
+    # --- picks ----------------------------------------------------------------------------------
+
+    def toggle(self, key: Path) -> None:
+        """Pick a run, or unpick it."""
+        self._chosen = self.picks ^ {key}
+        self._settle()
+
+    def _settle(self) -> None:
+        """Work out once what every widget asks for."""
+        entries = list(self.entries.values())
+        chosen = default_picks(entries) if self._chosen is None else self._chosen
+        self.picks = chosen & set(self.entries)
+        self.picked = [entry for entry in entries if entry.key in self.picks]
+        self.epochs = sorted({epoch for entry in self.picked for epoch in entry.epochs})
+        self._name_kinds()
+        self.groups = self._grouped()
+
+    def _grouped(self) -> list[Group]:
+        members: dict[tuple[Path, str], list[Entry]] = {}
+        for entry in self.picked:
+            if entry.group is not None:
+                members.setdefault((entry.parent, entry.group), []).append(entry)
+        names = [name for _, name in members]
+        found = [
+            Group(
+                name=name if names.count(name) == 1 else f"{parent.name}/{name}",
+                kind=self._kinds[parent, name],
+                entries=tuple(entries),
+            )
+            for (parent, name), entries in members.items()
+        ]
+        return sorted(found, key=lambda group: group.kind)
+
+    @property
+    def compared(self) -> tuple[Group | None, Group | None]:
+        """The two groups that the tables compare: the first, and its current rival."""
+        if not self.groups:
+            return None, None
+        first, *rivals = self.groups
+        return first, rivals[self._rival % len(rivals)] if rivals else None
+
+    def next_rival(self) -> None:
+        """Compare the first group with the next of the others."""
+        self._rival += 1
+
+    def kind_of(self, entry: Entry) -> int | None:
+        """Marker and colour of a run; None until its loss is known."""
+        return None if entry.group is None else self._kinds.get((entry.parent, entry.group))
+
+    def _name_kinds(self) -> None:
+        """Give each new group its marker and colour, for good; cross-entropy has the first."""
+        new = {(one.parent, one.group) for one in self.entries.values() if one.group is not None}
+        order = sorted(new - set(self._kinds), key=lambda key: (key[1] != BASELINE, key[1], key[0]))
+        for key in order:
+            taken = set(self._kinds.values())
+            first = 0 if key[1] == BASELINE else 1
+            self._kinds[key] = next(kind for kind in range(first, 10**6) if kind not in taken)
+
+    # --- the epoch cursor -----------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch at the cursor; None where no epoch is known."""
+        return self.epochs[self.position] if self.epochs else None
+
+    @property
+    def position(self) -> int:
+        """The cursor's place among the saved epochs."""
+        if self._cursor is None:
+            return max(0, len(self.epochs) - 1)
+        return max(0, bisect.bisect_right(self.epochs, self._cursor) - 1)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the cursor is at the last saved epoch, and stays there as epochs arrive."""
+        return self._cursor is None or self.position >= len(self.epochs) - 1
+
+    @property
+    def epochs_log(self) -> bool:
+        """Whether the axis of epochs is logarithmic; before the user chose: as they are spaced."""
+        if self._epochs_log is None:
+            return grow_by_factors(self.epochs)
+        return self._epochs_log
+
+    def toggle_epochs_log(self) -> None:
+        """Logarithmic or linear epochs."""
+        self._epochs_log = not self.epochs_log
+
+    def go_to(self, position: int) -> None:
+        """Put the cursor on a saved epoch, by its place; at the last one it stays at the end."""
+        last = len(self.epochs) - 1
+        self._cursor = None if position >= last else self.epochs[max(0, position)]
+
+
+def _told(entry: Entry) -> str:
+    words = (str(entry.key), entry.group or "", entry.run.status or "")
+    return " ".join(words).casefold()

@@ -1,0 +1,68 @@
+"""The tabs with their bar, and the notice that stands in for them while there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from nccli.tui.calibration import Calibration
+from nccli.tui.collapse import Collapse
+from nccli.tui.hessian import Hessian
+from nccli.tui.notice import Notice, words
+from nccli.tui.overview import Overview
+from nccli.tui.pane import Pane
+from nccli.tui.state import State
+from nccli.tui.tab_bar import TabBar
+
+
+class Tabs(Vertical):
+    """One pane a tab; the state says which is open."""
+
+    DEFAULT_CSS = """
+    Tabs { width: 1fr; height: 1fr; }
+    """
+
+    def __init__(self, state: State, paths: Sequence[Path], **options: Any) -> None:
+        super().__init__(**options)
+        self.session = state
+        self.bar = TabBar(state)
+        self.notice = Notice(state, paths)
+        self.panes: dict[str, Pane] = {
+            "overview": Overview(state),
+            "collapse": Collapse(state),
+            "hessian": Hessian(state),
+            "calibration": Calibration(state),
+        }
+
+    def compose(self) -> Iterator[Widget]:
+        """Bar, notice, panes."""
+        yield self.bar
+        yield self.notice
+        yield from self.panes.values()
+
+    @property
+    def pane(self) -> Pane:
+        """The pane of the open tab."""
+        return self.panes[self.session.tab]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the notice stands in for the panes."""
+        return bool(words(self.session, self.notice.paths))
+
+    def renew(self) -> None:
+        """Show what there is to show, drawn again."""
+        empty = self.empty
+        came = self.notice.display and not empty
+        self.notice.display = empty
+        for name, pane in self.panes.items():
+            pane.display = name == self.session.tab and not empty
+        self.bar.renew()
+        self.notice.renew()
+        self.pane.renew()
+        if came and self.screen.focused is None:
+            self.call_after_refresh(self.pane.go)
