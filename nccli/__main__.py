@@ -18,8 +18,10 @@ def main() -> int:
     # machine made `hessian` six times slower. It also keeps the bytes of a result independent of
     # the number of cores. Set the variable yourself to have it otherwise.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from nccli.cli.app import run
-
+    try:
+        from nccli.cli.app import run
+    except KeyboardInterrupt:
+        return 130
     return run(sys.argv[1:])
 
 

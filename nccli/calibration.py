@@ -93,7 +93,9 @@ class Scores:
     overconfidence: float = quantity(
         "overconfidence", "mean confidence minus accuracy; negative is underconfidence", brief=True
     )
-    bins: tuple[ReliabilityBin, ...] = quantity("bins", "the reliability diagram", default=())
+    bins: tuple[ReliabilityBin, ...] = quantity(
+        "bins", "the reliability diagram", default=(), records=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,7 @@ class CalibrationReport:
         "calibrated",
         "the same scores after temperature scaling, cross-fitted over stratified folds: no "
         "sample is scored with a temperature that it chose",
+        nested=Scores,
     )
     notes: tuple[str, ...] = quantity("notes", "why a value is undefined", default=())
 

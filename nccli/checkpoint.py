@@ -114,6 +114,8 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if not self.splits:
             raise ContentError("holds no split with features and labels")
+        if self.dim < 1 or self.num_classes < 1:
+            raise ContentError(f"has {self.dim} features and {self.num_classes} classes")
         if self.classifier is not None:
             self._check_classifier(self.classifier)
         for name, split in self.splits.items():
@@ -176,7 +178,9 @@ class Checkpoint:
 
 
 def group_name(loss_name: str | None, delta: float | None) -> str:
-    """Return the short name of a loss: CE, LS 0.05, or what the file says."""
+    """Return the short name of a loss: CE, LS 0.05, what the file says, or that it does not."""
+    if loss_name is None and delta is None:
+        return "unknown loss"
     if loss_name == "label-smoothing" or (loss_name is None and delta):
         return "LS" if delta is None else f"LS {delta:g}"
     return "CE" if loss_name in ("cross-entropy", None) else loss_name
@@ -189,7 +193,14 @@ def count_classes(weight: NDArray[Any] | LazyArray | None, splits: Mapping[str, 
     for split in splits.values():
         if split.logits is not None:
             return int(split.logits.shape[1])
-    return 1 + max(int(np.max(split.labels.load(), initial=0)) for split in splits.values())
+    classes = 1 + max(int(np.max(split.labels.load(), initial=0)) for split in splits.values())
+    samples = sum(split.count for split in splits.values())
+    if classes > max(1_000, 10 * samples):
+        raise ContentError(
+            f"labels run up to {classes - 1:,} for {samples:,} samples",
+            remedy="number the classes from 0, or save classifier/weight, which tells K",
+        )
+    return classes
 
 
 def check_labels(labels: NDArray[Any], num_classes: int, *, where: str) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nccli.centres import Centres, class_centres
 from nccli.checkpoint import Checkpoint
+from nccli.errors import ContentError
 from nccli.logits import (
     Floats,
     Integers,
@@ -168,27 +169,20 @@ class CollapseReport:
 
 
 def analyze(
-    checkpoint: Checkpoint, *, split: str = "train", path: str | None = None
+    checkpoint: Checkpoint,
+    *,
+    split: str = "train",
+    path: str | None = None,
+    known: dict[str, Centres] | None = None,
 ) -> CollapseReport:
     """Return the neural-collapse metrics of one split.
+
+    known: class centres by split that were computed before; those computed here are added.
 
     Raises ContentError where fewer than two classes have samples: collapse is about classes
     moving apart, and with one there is nothing to measure.
     """
-    return analyze_splits(checkpoint, splits=[split], path=path)[0]
-
-
-def analyze_splits(
-    checkpoint: Checkpoint, *, splits: list[str], path: str | None = None
-) -> list[CollapseReport]:
-    """Return the metrics of several splits, computing the train centres once."""
-    known: dict[str, Centres] = {}
-    return [_analyze(checkpoint, name, path, known) for name in splits]
-
-
-def _analyze(
-    checkpoint: Checkpoint, split: str, path: str | None, known: dict[str, Centres]
-) -> CollapseReport:
+    known = {} if known is None else known
     labels_N = load_labels(checkpoint, split)
     own = _centres_of(checkpoint, split, known)
     train = _train_centres(checkpoint, split, own, known)
@@ -196,7 +190,7 @@ def _analyze(
     spread = _within_class(checkpoint, split, labels_N, own, train)
     predictions = _predictions(checkpoint, split, labels_N, train, notes)
     if train is None:
-        notes.append("nc1_train_means and nc4 need the train split, which the file does not hold")
+        notes.append("nc1_train_means and nc4 need the train split: not there, or of one class")
     meta = checkpoint.metadata
     return CollapseReport(
         path=path,
@@ -209,14 +203,14 @@ def _analyze(
         num_classes=checkpoint.num_classes,
         dim=checkpoint.dim,
         nc1=_nc1(spread.projected_R, own, notes),
-        nc1_train_means=_nc1_around_train(spread, own, train),
+        nc1_train_means=_nc1_around_train(spread, own, train, notes),
         cdnv=_cdnv(spread.squared_C, own, notes),
         feature_norm=spread.feature_norm,
         **_geometry(checkpoint, own, notes),
         **predictions,
         rank=own.basis_DR.shape[1],
         rank_cut=own.cut,
-        rank_gap=None if own.smallest is None else own.smallest / own.cut,
+        rank_gap=own.smallest / own.cut if own.smallest is not None and own.cut > 0 else None,
         notes=tuple(notes),
     )
 
@@ -235,7 +229,12 @@ def _train_centres(
 ) -> Centres | None:
     if split == "train":
         return own
-    return _centres_of(checkpoint, "train", known) if "train" in checkpoint.splits else None
+    if "train" not in checkpoint.splits:
+        return None
+    try:
+        return _centres_of(checkpoint, "train", known)
+    except ContentError:  # one class only: the train split tells so in its own result
+        return None
 
 
 def _class_notes(split: str, own: Centres, num_classes: int) -> list[str]:
@@ -243,8 +242,8 @@ def _class_notes(split: str, own: Centres, num_classes: int) -> list[str]:
     absent = sorted(set(range(num_classes)) - set(own.present.tolist()))
     if absent:
         notes.append(
-            f"no samples of class {shortlist(absent)} in {split}: metrics are over the "
-            f"{len(own.present)} classes present of {num_classes}"
+            f"no samples of class {shortlist(absent)} in {split}: what needs class means is over "
+            f"the {len(own.present)} classes present of {num_classes}"
         )
     single = np.flatnonzero(own.counts_C == 1).tolist()
     if single:
@@ -297,12 +296,18 @@ def _nc1(projected_R: Floats, centres: Centres, notes: list[str]) -> float | Non
     return float(np.sum(projected_R / centres.variances_R)) / len(centres.present)
 
 
-def _nc1_around_train(spread: _Spread, own: Centres, train: Centres | None) -> float | None:
+def _nc1_around_train(
+    spread: _Spread, own: Centres, train: Centres | None, notes: list[str]
+) -> float | None:
     if train is None:
         return None
     if train is own:
         return _nc1(spread.projected_R, own, [])
     if spread.around_train_R is None or np.any(train.counts_C[own.present] == 0):
+        notes.append("nc1_train_means is undefined: the train split lacks a class of this one")
+        return None
+    if not len(train.variances_R):
+        notes.append("nc1_train_means is undefined: all class means of the train split coincide")
         return None
     return _nc1(spread.around_train_R, train, [])
 
@@ -339,6 +344,8 @@ def _geometry(checkpoint: Checkpoint, centres: Centres, notes: list[str]) -> dic
     if np.linalg.norm(means_KD) <= centres.cut:
         notes.append("nc2 and nc3 of the features are undefined: all class means coincide")
         means_KD = np.zeros_like(means_KD)
+    if np.any(np.linalg.norm(means_KD, axis=1) <= centres.cut):
+        notes.append("nc2_equiangular_features is undefined: a class mean lies on their average")
     found = {
         "nc2_features": _etf_distance(means_KD @ means_KD.T),
         "nc2_equinorm_features": _equinorm(means_KD),
@@ -354,6 +361,8 @@ def _geometry(checkpoint: Checkpoint, centres: Centres, notes: list[str]) -> dic
     weight_KD = weight_CD[centres.present]  # duality pairs each class with its own mean
     if not weight_CD.any():
         notes.append("the classifier's weight is zero: nc2_classifier, nc2_duality, nc3 undefined")
+    if not np.all(np.linalg.norm(weight_CD, axis=1)):
+        notes.append("nc2_equiangular_classifier is undefined: a row of the weight is zero")
     return found | {
         "nc2_classifier": _etf_distance(weight_CD @ weight_CD.T),
         "nc2_equinorm_classifier": _equinorm(weight_CD),

@@ -18,6 +18,7 @@ from scipy.special import stdtrit
 from nccli.calibration import CalibrationReport
 from nccli.checkpoint import group_name
 from nccli.collapse import CollapseReport
+from nccli.errors import UsageError
 from nccli.hessian import HessianReport
 from nccli.result import Better, quantity
 
@@ -81,6 +82,19 @@ def trajectory(name: str, observations: Sequence[Observation]) -> Trajectory:
         seed=None if report is None else report.seed,
         observations=tuple(ordered),
     )
+
+
+def check_seeds(runs: Sequence[Trajectory]) -> None:
+    """Raise UsageError where two runs of one loss have the same seed: they are no two samples."""
+    seen: dict[tuple[str, int], str] = {}
+    for run in runs:
+        if run.seed is None:
+            continue
+        if (other := seen.setdefault((run.group, run.seed), run.name)) != run.name:
+            raise UsageError(
+                f"two runs of {run.group} have seed {run.seed}: {other} and {run.name}",
+                remedy="compare one experiment at a time",
+            )
 
 
 # --- the comparison table -----------------------------------------------------------------------
@@ -167,7 +181,8 @@ def _compare_last(
 def _pairs(
     baseline: Sequence[Trajectory], other: Sequence[Trajectory]
 ) -> list[tuple[Trajectory, Trajectory]]:
-    by_seed = {run.seed: run for run in other}
+    # a run that does not tell its seed has no partner: pairing it would invent a sample
+    by_seed = {run.seed: run for run in other if run.seed is not None}
     return [(run, by_seed[run.seed]) for run in baseline if run.seed in by_seed]
 
 
@@ -224,8 +239,8 @@ def _winner(
 
 
 def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """95 % Student interval of the mean; (None, None) of fewer than two values."""
-    if len(values) < 2:
+    """95 % Student interval of the mean; (None, None) of fewer than two different values."""
+    if len(set(values)) < 2:
         return None, None
     half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE_LEVEL) / 2)) * float(
         np.std(values, ddof=1)

@@ -60,9 +60,10 @@ class Condition:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return None if number != number else number  # nothing compares with nan
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nccli.logits import Floats, Softmax
+from nccli.logits import Floats, Integers, Softmax
 
 
 def apply_softmax_curvature(softmax: Softmax, logits_NK: Floats) -> Floats:
@@ -22,24 +22,32 @@ def apply_softmax_curvature(softmax: Softmax, logits_NK: Floats) -> Floats:
     return curved
 
 
-def feature_block_eigenvalues(weight_KD: Floats, probabilities: Softmax) -> Floats:
-    """Eigenvalues of W^T A_i W for each sample, largest first: (N, min(K, d)).
+def feature_block_eigenvalues(
+    weight_KD: Floats, probabilities: Softmax, *, rows: Integers | None = None
+) -> Floats:
+    """Eigenvalues of W^T A_i W for each sample (of `rows`), largest first: (N, min(K, d)).
 
     As squared singular values of R B_i, with W^T = Q R and A_i = B_i B_i^T: small eigenvalues
     keep twice the digits that an eigenvalue solver leaves them.
     """
     triangle_RK = np.linalg.qr(weight_KD.T).R
-    root_NK = np.sqrt(probabilities.probabilities)
-    found = np.empty((len(root_NK), len(triangle_RK)))
+    chosen = np.arange(len(probabilities.top)) if rows is None else rows
+    found = np.empty((len(chosen), len(triangle_RK)))
     step = max(1, 2**20 // triangle_RK.size)
-    for start in range(0, len(root_NK), step):
-        rows = slice(start, start + step)
-        factor_NKK = softmax_factor(
-            probabilities.probabilities[rows], probabilities.complements[rows], root_NK[rows]
-        )
+    for start in range(0, len(chosen), step):
+        block = chosen[start : start + step]
+        p_NK = probabilities.probabilities[block]
+        factor_NKK = softmax_factor(p_NK, probabilities.complements[block], np.sqrt(p_NK))
         singular = np.linalg.svd(triangle_RK @ factor_NKK, compute_uv=False)
-        found[rows] = np.square(singular)
+        found[start : start + step] = np.square(singular)
     return found
+
+
+def centred_rank(weight_KD: Floats) -> int:
+    """Rank of the classifier's weight less the mean of its rows: at most min(K - 1, d)."""
+    singular = np.linalg.svd(weight_KD - weight_KD.mean(axis=0), compute_uv=False)
+    cut = float(np.linalg.norm(weight_KD)) * max(weight_KD.shape) * np.finfo(np.float64).eps
+    return int(np.count_nonzero(singular > cut))
 
 
 def softmax_factor(p_NK: Floats, complement_NK: Floats, root_NK: Floats) -> Floats:

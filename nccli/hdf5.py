@@ -17,7 +17,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from nccli.text import plural
 
 FORMAT = "nccli-checkpoint"
 FORMAT_VERSION = 1
+LARGEST_VALUE = 1e140  # sums of squares of anything larger overflow a double
 MAX_ROOT_NAMES = 1_000  # a checkpoint has a handful; a file with more is not one
 
 _TEXT_ATTRIBUTES = ("loss", "dataset", "architecture", "created", "software")
@@ -194,8 +195,8 @@ def _check_format(file: h5py.File) -> None:
         )
     if not 1 <= int(version) <= FORMAT_VERSION:
         raise FormatError(
-            f"format version {int(version)}, this nccli reads up to {FORMAT_VERSION}",
-            remedy="upgrade nccli",
+            f"format version {int(version)}, this nccli reads 1 to {FORMAT_VERSION}",
+            remedy="upgrade nccli" if int(version) > FORMAT_VERSION else "set it to 1",
         )
 
 
@@ -229,9 +230,12 @@ def _read_metadata(file: h5py.File) -> Metadata:
     for name in _INTEGER_ATTRIBUTES:
         values[name] = _typed(file, name, (int, np.integer), "an integer", int)
     for name in _NUMBER_ATTRIBUTES:
-        values[name] = _typed(file, name, (int, float, np.number), "a number", float)
-        if values[name] is not None and not np.isfinite(values[name]):
-            raise FormatError(f"root attribute '{name}' must be finite, got {values[name]}")
+        real = (int, float, np.integer, np.floating)
+        values[name] = _typed(file, name, real, "a number", float)
+        if values[name] is not None and not 0 <= values[name] < np.inf:
+            raise FormatError(
+                f"root attribute '{name}' must be finite and not negative, got {values[name]}"
+            )
     delta = values["label_smoothing"]
     if delta is not None and not 0 <= delta < 1:
         raise FormatError(f"root attribute 'label_smoothing' must lie in [0, 1), got {delta}")
@@ -327,6 +331,8 @@ def _dataset(group: h5py.Group, name: str, *, kind: str, rank: int) -> h5py.Data
         raise FormatError(f"{where} must be a data set, found a group")
     if found.is_virtual or found.external:
         raise FormatError(f"{where} keeps its data outside the file, which is never followed")
+    if found.shape is None:
+        raise FormatError(f"{where} is an empty (null) data set", remedy="save its numbers")
     if found.dtype.kind not in {"float": "f", "integer": "iu"}[kind]:
         noun = "floats" if kind == "float" else "integers"
         raise FormatError(f"{where} must hold {noun}, got {found.dtype}", remedy=_REMEDIES[kind])
@@ -337,6 +343,11 @@ def _dataset(group: h5py.Group, name: str, *, kind: str, rank: int) -> h5py.Data
         )
     if len(found.shape) != rank:
         raise FormatError(f"{where} must have {rank} dimensions, got shape {found.shape}")
+    if found.size and not found.id.get_storage_size():
+        raise FormatError(
+            f"{where} was declared with shape {found.shape} and never written",
+            remedy="its writer died: write it again or delete it",
+        )
     return found
 
 
@@ -355,7 +366,14 @@ def _lazy(dataset: h5py.Dataset, path: Path, identity: Identity) -> LazyArray:
 
 
 def _check_finite(values: NDArray[Any], name: str, first_row: int) -> None:
-    if values.dtype.kind != "f" or np.isfinite(values).all():
+    if values.dtype.kind != "f":
+        return
+    if np.isfinite(values).all():
+        if values.dtype.itemsize == 8 and np.abs(values).max(initial=0.0) > LARGEST_VALUE:
+            raise ContentError(
+                f"{name} holds values above {LARGEST_VALUE:.0e}, whose squares overflow",
+                remedy="the network diverged: look at an earlier epoch",
+            )
         return
     wrong = ~np.isfinite(values)
     row = first_row + int(np.argwhere(wrong)[0][0])
@@ -370,16 +388,24 @@ def _assemble(
     classifier: Classifier | None, splits: dict[str, Split], metadata: Metadata
 ) -> Checkpoint:
     classes = count_classes(None if classifier is None else classifier.weight, splits)
-    checkpoint = Checkpoint(
+    splits = {
+        name: replace(split, labels=_checked_labels(split, classes, name))
+        for name, split in splits.items()
+    }
+    return Checkpoint(
         num_classes=classes,
         dim=next(iter(splits.values())).features.shape[1],
         splits=splits,
         classifier=classifier,
         metadata=metadata,
     )
-    for name, split in splits.items():
-        check_labels(split.labels.load(), classes, where=f"{name}/labels")
-    return checkpoint
+
+
+def _checked_labels(split: Split, classes: int, name: str) -> LazyArray:
+    """The labels, in memory from here on: they are small, and every analysis reads them."""
+    labels = split.labels.load()
+    check_labels(labels, classes, where=f"{name}/labels")
+    return LazyArray.of(labels)
 
 
 # --- writing ------------------------------------------------------------------------------------

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from nccli import ufm
 from nccli.centres import class_centres
 from nccli.checkpoint import Checkpoint
 from nccli.curvature import (
     apply_softmax_curvature,
+    centred_rank,
     complement_of_ones,
     feature_block_eigenvalues,
     softmax_factor,
@@ -37,6 +38,7 @@ from nccli.result import quantity
 # eigsh keeps 20 Lanczos vectors: this bounds them near 1.3 GB. Our own limit, not a published one.
 MAX_LANCZOS_SIZE = 8_000_000
 MAX_DENSE_SIZE = 2_500  # a dense eigendecomposition of this size takes seconds
+FEATURE_BLOCK_WORK = 4 * 10**9  # samples x K^3 of the H block: some ten seconds of one core
 RESIDUAL_TOLERANCE = 1e-8  # relative; a value with a larger residual is not reported
 
 
@@ -202,14 +204,16 @@ def _penalties(
     notes: list[str],
 ) -> _Penalties:
     for name, value in (("--lambda-w", lambda_w), ("--lambda-h", lambda_h)):
-        if value is not None and not value >= 0:
-            raise UsageError(f"{name} must not be negative, got {value}")
+        if value is not None and not 0 <= value < np.inf:
+            raise UsageError(f"{name} must be finite and not negative, got {value}")
     weight = checkpoint.metadata.weight_decay if lambda_w is None else lambda_w
     if not weight:
         notes.append(
             "kappa_regularised_w and theory_* need a weight decay; the file "
             f"{'records none' if weight is None else 'says 0'}: give --lambda-w"
         )
+    if lambda_h == 0:
+        notes.append("lambda_h is 0: kappa_regularised_h and theory_* are undefined")
     if lambda_h is not None:
         return _Penalties(weight=weight, features=lambda_h, source="given")
     if checkpoint.metadata.feature_decay is not None:
@@ -217,6 +221,11 @@ def _penalties(
         return _Penalties(weight=weight, features=features, source="recorded")
     balanced = _balanced_penalty(layer, weight)
     if balanced is None:
+        if weight:
+            notes.append(
+                "lambda_h is unknown (features or weight do not vary, so their norms have no "
+                "balance): kappa_regularised_h and theory_* are undefined; give --lambda-h"
+            )
         return _Penalties(weight=weight, features=None, source=None)
     notes.append(
         "lambda_h is not recorded: taken from the norm balance of the optimum, "
@@ -231,7 +240,8 @@ def _balanced_penalty(layer: _LastLayer, weight: float | None) -> float | None:
     weights = np.square(layer.weight_KD - layer.weight_KD.mean(axis=0)).sum()
     if not weight or features == 0 or weights == 0:
         return None
-    return float(weight * weights / features)
+    balanced = float(weight * weights / features)
+    return balanced if 0 < balanced < np.inf else None
 
 
 # --- measured -----------------------------------------------------------------------------------
@@ -245,24 +255,47 @@ def _measured(
     notes: list[str],
 ) -> dict[str, Any]:
     lambda_max_w = _largest_of_weight_block(layer, notes)
-    squares_NR = feature_block_eigenvalues(layer.weight_KD, layer.softmax)
-    count = layer.count
-    largest_h = float(squares_NR[:, 0].max()) / count
-    directions = min(checkpoint.num_classes - 1, checkpoint.dim)
-    kappas_N = _ratios(squares_NR[:, 0], squares_NR[:, directions - 1])
-    full_rank = checkpoint.dim <= checkpoint.num_classes - 1
-    smallest_h = float(squares_NR[:, directions - 1].min()) / count if full_rank else 0.0
     return {
         "lambda_max_w": lambda_max_w,
-        "lambda_max_h": largest_h,
         "lambda_max_joint": _largest_of_joint(checkpoint, layer, notes),
         "trace_w": _trace_w(layer),
-        "trace_h": float(squares_NR.sum()) / count,
+        "trace_h": _trace_h(layer),
         "kappa_means_w": _kappa_means(checkpoint, split, layer, notes),
         "kappa_regularised_w": _regularised(lambda_max_w, 0.0, penalties.weight),
-        "kappa_regularised_h": _regularised(largest_h, smallest_h, penalties.features),
-        **_distribution(kappas_N, notes),
+        **_feature_blocks(layer, penalties.features, notes),
     }
+
+
+def _feature_blocks(
+    layer: _LastLayer, penalty: float | None, notes: list[str]
+) -> dict[str, float | None]:
+    """What the H block, a small block for each sample, says: extremes and distribution."""
+    num_classes, dim = layer.weight_KD.shape
+    rows = _sampled_rows(layer.count, num_classes)
+    squares_NR = feature_block_eigenvalues(layer.weight_KD, layer.softmax, rows=rows)
+    directions = min(num_classes - 1, dim)
+    found = _distribution(layer, squares_NR, directions, notes)
+    if len(rows) < layer.count:
+        notes.append(
+            f"kappa_h_* are over a seeded sample of {len(rows):,} of {layer.count:,} samples, and "
+            "lambda_max_h and kappa_regularised_h are left out: K is large"
+        )
+        return found
+    largest = float(squares_NR[:, 0].max()) / layer.count
+    full_rank = dim <= num_classes - 1
+    smallest = float(squares_NR[:, directions - 1].min()) / layer.count if full_rank else 0.0
+    return found | {
+        "lambda_max_h": largest,
+        "kappa_regularised_h": _regularised(largest, smallest, penalty),
+    }
+
+
+def _sampled_rows(count: int, num_classes: int) -> Integers:
+    """All rows where their K x K decompositions take seconds, else a seeded sample of them."""
+    limit = max(200, FEATURE_BLOCK_WORK // num_classes**3)
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, size=limit, replace=False))
 
 
 def _regularised(largest: float | None, smallest: float, penalty: float | None) -> float | None:
@@ -277,7 +310,14 @@ def _ratios(largest_N: Floats, smallest_N: Floats) -> Floats:
     return ratios_N
 
 
-def _distribution(kappas_N: Floats, notes: list[str]) -> dict[str, float | None]:
+def _distribution(
+    layer: _LastLayer, squares_NR: Floats, directions: int, notes: list[str]
+) -> dict[str, float | None]:
+    rank = centred_rank(layer.weight_KD)
+    if rank < directions:
+        notes.append(f"kappa_h_* are undefined: the centred weight has rank {rank}, not K - 1")
+        return {}
+    kappas_N = _ratios(squares_NR[:, 0], squares_NR[:, directions - 1])
     # method="lower" returns a sample's own value: interpolating towards inf would give NaN
     median, tail = np.quantile(kappas_N, [0.5, 0.9], method="lower")
     if not np.isfinite(tail):
@@ -293,6 +333,17 @@ def _distribution(kappas_N: Floats, notes: list[str]) -> dict[str, float | None]
 def _trace_w(layer: _LastLayer) -> float:
     variance_N = (layer.softmax.probabilities * layer.softmax.complements).sum(axis=1)
     return float(variance_N @ np.square(layer.features_ND).sum(axis=1)) / layer.count
+
+
+def _trace_h(layer: _LastLayer) -> float:
+    """(1/N) sum_i tr(W^T A_i W), tr = sum_k p_k norm(w_k - W^T p)^2: no term is negative."""
+    weight_KD, total = layer.weight_KD, 0.0
+    step = max(1, 2**20 // weight_KD.size)
+    for start in range(0, layer.count, step):
+        p_NK = layer.softmax.probabilities[start : start + step]
+        gaps_NKD = weight_KD - (p_NK @ weight_KD)[:, None, :]
+        total += float(np.einsum("nk,nkd,nkd->", p_NK, gaps_NKD, gaps_NKD))
+    return total / layer.count
 
 
 def _largest_of_weight_block(layer: _LastLayer, notes: list[str]) -> float | None:
@@ -353,8 +404,8 @@ def _largest(
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     try:
         values, vectors = eigsh(operator, k=1, which="LA", v0=start, maxiter=2_000)
-    except ArpackNoConvergence:
-        notes.append(f"{name} is undefined: Lanczos did not converge in 2,000 iterations")
+    except ArpackError as error:
+        notes.append(f"{name} is undefined: Lanczos did not converge ({error})")
         return None
     value, vector = float(values[0]), vectors[:, 0]
     residual = float(np.linalg.norm(product(vector) - value * vector))
@@ -367,7 +418,11 @@ def _largest(
 def _kappa_means(
     checkpoint: Checkpoint, split: str, layer: _LastLayer, notes: list[str]
 ) -> float | None:
-    centres = class_centres(checkpoint, split)
+    try:
+        centres = class_centres(checkpoint, split)
+    except ContentError as error:
+        notes.append(f"kappa_means_w is left out: {error.problem}")
+        return None
     size = (checkpoint.num_classes - 1) * centres.basis_DR.shape[1]
     if size == 0 or size > MAX_DENSE_SIZE:
         reason = "class means coincide" if size == 0 else f"{size:,} dimensions, the limit is 2,500"
@@ -418,14 +473,18 @@ def _theory(
     counts = np.bincount(layer.labels_N, minlength=checkpoint.num_classes)
     if counts.min() < 0.9 * counts.max():  # stratified splits of real data differ by a few
         notes.append("theory_* is that of balanced classes, n = N / K; these are not balanced")
-    problem = ufm.Problem(
-        num_classes=checkpoint.num_classes,
-        per_class=max(1, round(layer.count / checkpoint.num_classes)),
-        dim=checkpoint.dim,
-        lambda_w=penalties.weight,
-        lambda_h=penalties.features,
-        label_smoothing=checkpoint.metadata.label_smoothing or 0.0,
-    )
+    try:
+        problem = ufm.Problem(
+            num_classes=checkpoint.num_classes,
+            per_class=max(1, round(layer.count / checkpoint.num_classes)),
+            dim=checkpoint.dim,
+            lambda_w=penalties.weight,
+            lambda_h=penalties.features,
+            label_smoothing=checkpoint.metadata.label_smoothing or 0.0,
+        )
+    except UsageError as error:
+        notes.append(f"theory_* is undefined: {error.problem}")
+        return {}
     return _theory_fields(problem)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from nccli import calibration, collapse, hessian
 from nccli.batch import CURVED, SCORED, preferred_split
@@ -10,46 +12,49 @@ from nccli.checkpoint import Checkpoint
 from nccli.compare import Observation, Trajectory, trajectory
 from nccli.errors import ContentError, InputError
 from nccli.hdf5 import locate_errors, read_checkpoint
-from nccli.logits import can_predict
 from nccli.runs import read_run
+
+Part = TypeVar("Part")
 
 
 def observe(path: Path) -> Observation:
     """Measure everything that the comparison and the terminal UI show of one checkpoint.
 
-    Raises InputError where the file cannot be read; a part that the file does not allow (no
-    classifier, no test split) is None.
+    Raises InputError where the file cannot be read; a part that its content does not allow (no
+    classifier, no test split, one class only) is None.
     """
     with locate_errors(path):
         checkpoint = read_checkpoint(path)
-        names = [name for name in ("train", "test") if name in checkpoint.splits]
-        reports = collapse.analyze_splits(checkpoint, splits=names, path=str(path))
-        found = dict(zip(names, reports, strict=True))
         return Observation(
             epoch=checkpoint.metadata.epoch,
-            train=found.get("train"),
-            test=found.get("test"),
-            calibration=_calibration(checkpoint, path),
-            hessian=_hessian(checkpoint, path),
+            train=_part(lambda: _collapse(checkpoint, "train", path)),
+            test=_part(lambda: _collapse(checkpoint, "test", path)),
+            calibration=_part(lambda: _calibration(checkpoint, path)),
+            hessian=_part(lambda: _hessian(checkpoint, path)),
         )
 
 
-def _calibration(checkpoint: Checkpoint, path: Path) -> calibration.CalibrationReport | None:
-    split = preferred_split(checkpoint, SCORED)
-    if not can_predict(checkpoint, split):
+def _part(measure: Callable[[], Part]) -> Part | None:
+    try:
+        return measure()
+    except ContentError as error:
+        if error.source is not None:  # the reader's: the numbers themselves are bad
+            raise
         return None
+
+
+def _collapse(checkpoint: Checkpoint, split: str, path: Path) -> collapse.CollapseReport:
+    return collapse.analyze(checkpoint, split=split, path=str(path))
+
+
+def _calibration(checkpoint: Checkpoint, path: Path) -> calibration.CalibrationReport:
+    split = preferred_split(checkpoint, SCORED)
     return calibration.analyze(checkpoint, split=split, path=str(path))
 
 
-def _hessian(checkpoint: Checkpoint, path: Path) -> hessian.HessianReport | None:
-    if checkpoint.classifier is None:
-        return None
-    try:
-        return hessian.analyze(
-            checkpoint, split=preferred_split(checkpoint, CURVED), path=str(path)
-        )
-    except ContentError:
-        return None
+def _hessian(checkpoint: Checkpoint, path: Path) -> hessian.HessianReport:
+    split = preferred_split(checkpoint, CURVED)
+    return hessian.analyze(checkpoint, split=split, path=str(path))
 
 
 def observe_run(path: Path) -> tuple[Trajectory, list[InputError]]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nccli.errors import UsageError
-from nccli.result import record
+from nccli.result import flat, record
 from nccli.text import visible
 
 FORMATS = ("auto", "table", "json", "jsonl", "csv", "md")
@@ -54,21 +54,6 @@ def to_json(results: Sequence[Any]) -> str:
 def to_json_line(result: Any) -> str:
     """Return one result as one line."""
     return json.dumps(record(result), allow_nan=False) + "\n"
-
-
-def flat(result: Any) -> dict[str, Any]:
-    """Return a result as one row: nested scores get a prefix, lists of records are left out."""
-    return _flat(record(result), "")
-
-
-def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            row |= _flat(value, f"{prefix}{name}_")
-        elif not (isinstance(value, list) and value and isinstance(value[0], dict)):
-            row[prefix + name] = value
-    return row
 
 
 def exact(value: Any) -> str:

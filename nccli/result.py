@@ -26,6 +26,8 @@ class Quantity:
     ideal: float | None = None  # its value at exact neural collapse, where there is one
     better: Better | None = None  # which way is better, where that makes sense
     brief: bool = False  # belongs into a table with one line a checkpoint
+    nested: type | None = None  # the value is a result of this type, or None
+    records: bool = False  # the value is a list of records: for JSON, not for columns
 
 
 def quantity(label: str, definition: str = "", **meaning: Any) -> Any:
@@ -52,6 +54,33 @@ def quantities(result_type: Any) -> dict[str, Quantity]:
 def record(result: Any) -> dict[str, Any]:
     """Return a result as plain JSON values; what is undefined or not finite becomes None."""
     return {field.name: plain(getattr(result, field.name)) for field in dataclasses.fields(result)}
+
+
+def columns(result_type: Any, prefix: str = "") -> list[str]:
+    """Return the names of the columns of a result: those of a nested one with its name before."""
+    names: list[str] = []
+    for name, meaning in quantities(result_type).items():
+        if meaning.nested is not None:
+            names += columns(meaning.nested, f"{prefix}{name}_")
+        elif not meaning.records:
+            names.append(prefix + name)
+    return names
+
+
+def flat(result: Any) -> dict[str, Any]:
+    """Return a result as one row of plain values, always with all columns of its type."""
+    return dict.fromkeys(columns(type(result))) | _flat(result, "")
+
+
+def _flat(result: Any, prefix: str) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, meaning in quantities(result).items():
+        value = getattr(result, name)
+        if meaning.nested is not None:
+            row |= {} if value is None else _flat(value, f"{prefix}{name}_")
+        elif not meaning.records:
+            row[prefix + name] = plain(value)
+    return row
 
 
 def plain(value: Any) -> Any:

@@ -129,17 +129,31 @@ def is_run(path: Path) -> bool:
 
 
 def find_runs(path: Path) -> list[Path]:
-    """Return the run directories at or below a directory, in natural order of their names."""
+    """Return the run directories at or below a directory, in natural order of their names.
+
+    Links are followed where they lead to a run, and not searched: a cycle of them never ends.
+    """
     if is_run(path):
         return [path]
     if not path.is_dir():
         return []
-    children = [child for child in path.iterdir() if child.is_dir() and not _hidden(child)]
-    return [run for child in sorted(children, key=_natural) for run in find_runs(child)]
+    found: list[Path] = []
+    waiting = [path]
+    while waiting:
+        directory = waiting.pop()
+        if is_run(directory):
+            found.append(directory)
+        elif directory == path or not directory.is_symlink():
+            children = sorted(_subdirectories(directory), key=_natural, reverse=True)
+            waiting += children
+    return found
 
 
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.is_symlink()
+def _subdirectories(directory: Path) -> list[Path]:
+    try:
+        return [child for child in directory.iterdir() if child.is_dir() and child.name[0] != "."]
+    except OSError:  # not ours to read
+        return []
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -160,28 +174,61 @@ def _run_checkpoints(run: Path) -> list[Path]:
 def expand(inputs: Iterable[str]) -> list[Path | InputError]:
     """Return the checkpoint files that command-line words name, in order, each once.
 
-    A word that names nothing becomes an InputError in its place, so that the rest goes on.
+    A word, or a run that it means, that has none becomes an InputError in its place, so that the
+    rest goes on.
     """
     found: list[Path | InputError] = []
     seen: set[Path] = set()
     for word in inputs:
-        try:
-            files = list(_files_named(word))
-        except InputError as error:
-            found.append(error)
-            continue
-        except (OSError, ValueError) as error:
-            found.append(NotFoundError(f"cannot be looked up ({error})", source=word))
-            continue
-        for path in files:
-            if (absolute := path.absolute()) not in seen:
+        for item in _told(_files_named(word), word):
+            if isinstance(item, InputError):
+                found.append(item)
+            elif (absolute := item.absolute()) not in seen:
                 seen.add(absolute)
-                found.append(path)
+                found.append(item)
     return found
 
 
-def _files_named(word: str) -> Iterator[Path]:
+def expand_runs(inputs: Iterable[str]) -> list[Path | InputError]:
+    """Return the run directories that words name (directories and globs), in order, each once."""
+    found: list[Path | InputError] = []
+    seen: set[Path] = set()
+    for word in inputs:
+        for item in _told(_runs_named(word), word):
+            if isinstance(item, InputError):
+                found.append(item)
+            elif (real := item.resolve()) not in seen:
+                seen.add(real)
+                found.append(item)
+    return found
+
+
+def _told(items: Iterator[Path | InputError], word: str) -> Iterator[Path | InputError]:
+    """Yield the items; what is raised on the way is the last of them."""
+    try:
+        yield from items
+    except InputError as error:
+        yield error
+    except (OSError, ValueError) as error:
+        yield NotFoundError(f"cannot be looked up ({error})", source=word)
+
+
+def _runs_named(word: str) -> Iterator[Path | InputError]:
+    places = [Path(word)] if Path(word).exists() or not glob.has_magic(word) else _matches(word)
+    found = [run for place in places for run in find_runs(place)]
+    if not found or not word:
+        raise NotFoundError(
+            "no run directory here",
+            source=word,
+            remedy="give run directories (with run.json or checkpoints/) or their parent",
+        )
+    yield from found
+
+
+def _files_named(word: str) -> Iterator[Path | InputError]:
     path = Path(word)
+    if not word:
+        raise NotFoundError("an empty path", source="''", remedy="is a shell variable unset?")
     if path.is_dir():
         yield from _files_in(path)
     elif path.exists():
@@ -194,24 +241,29 @@ def _files_named(word: str) -> Iterator[Path]:
         raise NotFoundError("no such file or directory", source=word, remedy="check the path")
 
 
-def _files_in(directory: Path) -> list[Path]:
+def _files_in(directory: Path) -> Iterator[Path | InputError]:
     runs = find_runs(directory)
     loose = [] if is_run(directory) else sorted(directory.glob("*.h5"), key=_natural)
-    files = loose + [path for run in runs for path in _run_checkpoints(run)]
-    if files:
-        return files
-    if runs:
+    if not runs and not loose:
         raise NotFoundError(
-            "the run has no checkpoint yet", source=directory, remedy="wait for its first one"
+            "no run and no .h5 file in this directory",
+            source=directory,
+            remedy="give a checkpoint, a run directory or a directory of runs",
         )
-    raise NotFoundError(
-        "no run and no .h5 file in this directory",
-        source=directory,
-        remedy="give a checkpoint, a run directory or a directory of runs",
-    )
+    yield from loose
+    for run in runs:
+        files = _run_checkpoints(run)
+        yield from files
+        if not files:
+            yield _without_checkpoint(run)
 
 
-def _files_at(word: str, epoch: str) -> Iterator[Path]:
+def _without_checkpoint(run: Path) -> NotFoundError:
+    remedy = "wait for its first one"
+    return NotFoundError("the run has no checkpoint yet", source=run, remedy=remedy)
+
+
+def _files_at(word: str, epoch: str) -> Iterator[Path | InputError]:
     if not glob.has_magic(word) or Path(word).exists():
         yield _file_at(Path(word), epoch)
         return
@@ -222,34 +274,40 @@ def _files_at(word: str, epoch: str) -> Iterator[Path]:
         yield _file_at(run, epoch)
 
 
-def _file_at(run: Path, epoch: str) -> Path:
+def _file_at(run: Path, epoch: str) -> Path | InputError:
     if not is_run(run):
-        raise NotFoundError("not a run directory", source=run, remedy="check the path before '@'")
+        return NotFoundError("not a run directory", source=run, remedy="check the path before '@'")
     files = _run_checkpoints(run)
     if not files:
-        raise NotFoundError("the run has no checkpoint yet", source=run)
+        return _without_checkpoint(run)
     if epoch in ("last", "first"):
         return files[-1 if epoch == "last" else 0]
     for path in files:
         if epoch_of(path) == int(epoch):
             return path
     saved = ", ".join(str(epoch_of(path)) for path in files if epoch_of(path) is not None)
-    raise NotFoundError(f"has no checkpoint of epoch {epoch}", source=run, remedy=f"saved: {saved}")
+    return NotFoundError(
+        f"has no checkpoint of epoch {epoch}", source=run, remedy=f"saved: {saved}"
+    )
 
 
-def _files_matching(pattern: str) -> Iterator[Path]:
-    useful = [path for path in _matches(pattern) if path.is_dir() or path.suffix == ".h5"]
+def _files_matching(pattern: str) -> Iterator[Path | InputError]:
+    useful = [path for path in _matches(pattern) if path.suffix == ".h5" or _holds_files(path)]
     if not useful:
         raise NotFoundError(
-            "the pattern matches no .h5 file and no directory",
+            "the pattern matches no .h5 file and no directory that holds one",
             source=pattern,
             remedy="quote it, and check it with ls",
         )
     for path in useful:
-        if not path.is_dir():
-            yield path
-        elif find_runs(path):
+        if path.is_dir():
             yield from _files_in(path)
+        else:
+            yield path
+
+
+def _holds_files(path: Path) -> bool:
+    return path.is_dir() and (bool(find_runs(path)) or next(path.glob("*.h5"), None) is not None)
 
 
 def _matches(pattern: str) -> list[Path]:

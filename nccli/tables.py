@@ -156,9 +156,9 @@ def _brief(members: Sequence[Any]) -> Table:
     by_file = any(result.epoch is None for result in members)
     if by_file:
         columns.pop("epoch", None)
-        table.add_column("file", overflow="ellipsis", no_wrap=True)
+        table.add_column("file", overflow="fold")
     for meaning in columns.values():
-        table.add_column(_text(meaning.label), justify="right", overflow="ellipsis")
+        table.add_column(_text(meaning.label), justify="right", overflow="fold")
     for result in members:
         name = [_text(Path(result.path).name)] if by_file else []
         table.add_row(*name, *(_text(shown(getattr(result, column))) for column in columns))
@@ -169,7 +169,7 @@ def _brief(members: Sequence[Any]) -> Table:
 
 _WHICH = (
     "kappa, loss only: of the loss-only W and H blocks, the paper's notion (arXiv 2402.03979); "
-    "label smoothing always makes it smaller, exactly linearly in delta.",
+    "label smoothing always makes it smaller for K >= 3, exactly linearly in delta.",
     "kappa, regularised blocks: with the penalties; NOT always smaller under label smoothing, it "
     "rises with delta where the penalties are weak.",
     "kappa, joint: of the whole Hessian in (W, H), what gradient descent meets; zero modes left "

@@ -15,11 +15,13 @@ import numpy as np
 from nccli.logits import Floats, Integers, softmax
 
 FOLDS = 5  # five folds: common practice for cross-validation, no deeper source
-MAX_STEPS = 100
+MAX_STEPS = 200
+ROUNDING = 1e-13  # a mean of numbers up to 1 is no signal below this
 
 IDENTIFIED = "identified"
 ALL_RIGHT = "not identified: every sample is right, so the NLL falls for ever as T goes to 0"
 NO_SIGNAL = "not identified: the labels favour no logit, so the NLL falls as T goes to infinity"
+NOT_CONVERGED = "not identified: the search did not converge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +35,30 @@ class Temperature:
 
 def fit_temperature(logits_NK: Floats, labels_N: Integers) -> Temperature:
     """Return the T > 0 that minimises the mean NLL of softmax(z / T)."""
-    own_N = np.take_along_axis(logits_NK, labels_N[:, None], axis=1)[:, 0]
-    if np.all(own_N >= logits_NK.max(axis=1)):
+    own_N1 = np.take_along_axis(logits_NK, labels_N[:, None], axis=1)
+    # Logits measured from the target's own, in units of the largest: T scales with them, and the
+    # search meets the same numbers whether they are 1e-80 or 1e80.
+    relative_NK = logits_NK - own_N1
+    scale = float(np.abs(relative_NK).max())
+    if np.all(relative_NK <= 0) and scale > 0:
         return Temperature(value=None, standard_error=None, status=ALL_RIGHT)
-    if own_N.mean() <= logits_NK.mean():
+    if scale == 0 or not math.isfinite(scale):
         return Temperature(value=None, standard_error=None, status=NO_SIGNAL)
-    log_inverse = _newton(logits_NK, own_N)
-    return _described(logits_NK, own_N, log_inverse)
+    relative_NK = relative_NK / scale
+    if -float(relative_NK.mean()) <= ROUNDING:
+        return Temperature(value=None, standard_error=None, status=NO_SIGNAL)
+    log_inverse = _newton(relative_NK)
+    if log_inverse is None:
+        return Temperature(value=None, standard_error=None, status=NOT_CONVERGED)
+    return _described(relative_NK, log_inverse, scale)
 
 
-def _newton(logits_NK: Floats, own_N: Floats) -> float:
+def _newton(relative_NK: Floats) -> float | None:
     """The root u of the score; `low` and `high` bracket it once both signs were seen."""
     low, high = -math.inf, math.inf
     position = 0.0
     for _ in range(MAX_STEPS):
-        score_N, curvature_N = _derivatives(logits_NK, own_N, position)
+        score_N, curvature_N = _derivatives(relative_NK, position)
         score, curvature = float(score_N.mean()), float(curvature_N.mean())
         if score > 0:
             high = position
@@ -61,25 +72,25 @@ def _newton(logits_NK: Floats, own_N: Floats) -> float:
         if not low < following < high:
             following = (low + high) / 2
         position = following
-    return position
+    return None
 
 
-def _derivatives(logits_NK: Floats, own_N: Floats, log_inverse: float) -> tuple[Floats, Floats]:
+def _derivatives(relative_NK: Floats, log_inverse: float) -> tuple[Floats, Floats]:
     """Per sample: b * dNLL/db and b^2 * d2NLL/db2 at b = exp(log_inverse)."""
-    inverse = math.exp(log_inverse)
-    shifted_NK = inverse * (logits_NK - logits_NK.max(axis=1, keepdims=True))
-    probabilities_NK = softmax(shifted_NK).probabilities
-    # logits measured from the target's own: the mean of them is the score itself, uncancelled
-    relative_NK = inverse * (logits_NK - own_N[:, None])
-    score_N = np.einsum("nk,nk->n", probabilities_NK, relative_NK)
-    variance_N = np.einsum("nk,nk->n", probabilities_NK, (relative_NK - score_N[:, None]) ** 2)
+    scaled_NK = math.exp(log_inverse) * relative_NK
+    probabilities_NK = softmax(scaled_NK).probabilities
+    # the mean of logits measured from the target's own is the score itself, uncancelled
+    score_N = np.einsum("nk,nk->n", probabilities_NK, scaled_NK)
+    variance_N = np.einsum("nk,nk->n", probabilities_NK, (scaled_NK - score_N[:, None]) ** 2)
     return score_N, variance_N
 
 
-def _described(logits_NK: Floats, own_N: Floats, log_inverse: float) -> Temperature:
-    score_N, curvature_N = _derivatives(logits_NK, own_N, log_inverse)
-    value = math.exp(-log_inverse)
-    spread = math.sqrt(float(np.square(score_N).sum())) / float(curvature_N.sum())
+def _described(relative_NK: Floats, log_inverse: float, scale: float) -> Temperature:
+    score_N, curvature_N = _derivatives(relative_NK, log_inverse)
+    value, curvature = scale * math.exp(-log_inverse), float(curvature_N.sum())
+    if curvature <= 0 or not 0 < value < math.inf:
+        return Temperature(value=None, standard_error=None, status=NOT_CONVERGED)
+    spread = math.sqrt(float(np.square(score_N).sum())) / curvature
     return Temperature(value=value, standard_error=value * spread, status=IDENTIFIED)
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from nccli.errors import UsageError
 from nccli.result import quantity
 
-Matrix = list[list[float]]
+LARGEST_SIZE = 10**15  # beyond it K n is no longer exact in a double
+SMALLEST_PENALTY = 1e-100  # its square is still a normal double
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +38,17 @@ class Problem:
             raise UsageError(f"K must be at least 2, got {self.num_classes}")
         if self.per_class < 1:
             raise UsageError(f"n must be at least 1, got {self.per_class}")
+        if max(self.num_classes, self.per_class, self.dim) > LARGEST_SIZE:
+            raise UsageError(f"K, n and d must not be above {LARGEST_SIZE:.0e}")
         if self.dim < self.num_classes - 1:
             raise UsageError(
                 f"the closed form needs d >= K - 1 = {self.num_classes - 1}, got d = {self.dim}",
                 remedy="a simplex ETF of K vectors does not fit into fewer dimensions",
             )
         for name, value in (("lambda_w", self.lambda_w), ("lambda_h", self.lambda_h)):
-            if not (value > 0 and math.isfinite(value)):
+            if not SMALLEST_PENALTY <= value <= 1 / SMALLEST_PENALTY:
                 raise UsageError(
-                    f"{name} must be positive, got {value}",
+                    f"{name} must be positive (1e-100 to 1e100), got {value}",
                     remedy="without both penalties the minimum lies at infinity",
                 )
         if not 0 <= self.label_smoothing < 1:
@@ -104,7 +107,7 @@ class UFMReport:
     p_other: float = quantity("p other", "probability of each other class at the minimum")
     kappa_loss: float | None = quantity(
         "kappa, loss only",
-        "K p_t: largest over smallest non-zero eigenvalue of the loss-only W and H blocks",
+        "K p_t (1 for K = 2): largest over smallest non-zero eigenvalue of the loss-only blocks",
         source="arXiv 2402.03979 (the paper's notion); exactly linear in delta",
         better="lower",
     )
@@ -125,7 +128,10 @@ class UFMReport:
     loss: float = quantity("loss", "data term at the minimum", unit="nats")
     objective: float = quantity("objective", "data term and both penalties at the minimum")
     spectrum: tuple[Eigenvalue, ...] = quantity(
-        "joint spectrum", "eigenvalues with exact multiplicities, adding to Kd + Nd", default=()
+        "joint spectrum",
+        "eigenvalues with exact multiplicities, adding to Kd + Nd",
+        default=(),
+        records=True,
     )
     notes: tuple[str, ...] = quantity("notes", "why a value is undefined", default=())
 
@@ -189,15 +195,15 @@ def minimiser(problem: Problem) -> Minimiser:
         beta=math.sqrt(beta_squared),
         p_target=1 - (classes - 1) * p_other,
         p_other=p_other,
-        loss=_loss(problem, scale, p_other),
+        loss=_loss(problem, scale),
         penalty=(classes - 1) * math.sqrt(problem.per_class) * problem.lambda_z * scale,
     )
 
 
-def _loss(problem: Problem, scale: float, p_other: float) -> float:
-    # CE of smoothed targets: -log p_n - (1 - delta + delta/K) a, with log p_t - log p_n = a
-    target = 1 - problem.label_smoothing * (1 - 1 / problem.num_classes)
-    return -math.log(p_other) - target * scale
+def _loss(problem: Problem, scale: float) -> float:
+    # -log p_t + delta (1 - 1/K) a, with 1/p_t = 1 + (K-1) e^-a: nothing cancels
+    others = (problem.num_classes - 1) * math.exp(-scale)
+    return math.log1p(others) + problem.label_smoothing * (1 - 1 / problem.num_classes) * scale
 
 
 def kappa_loss(problem: Problem) -> float | None:

@@ -46,6 +46,8 @@ def validate(item: Path | InputError) -> Finding:
         return Finding(
             path=error.source or str(item), problem=error.problem, remedy=error.remedy, ok=False
         )
+    except MemoryError:
+        return Finding(path=str(item), problem="does not fit into memory", ok=False)
 
 
 def _sound(path: Path) -> Finding:

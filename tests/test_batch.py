@@ -23,12 +23,12 @@ def test_errors_stand_in_their_place():
 
     inputs = [Path("a"), NotFoundError("gone"), Path("huge"), Path("bad"), Path("b")]
     found = list(each(inputs, function))
-    assert [str(item) for item in found] == [
-        "['a']",
+    assert [str(item) for (item,) in found] == [
+        "a",
         "gone",
         "huge: does not fit into memory; use a larger machine",
         "bad: wrong",
-        "['b']",
+        "b",
     ]
 
 

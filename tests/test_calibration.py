@@ -61,6 +61,16 @@ def test_equal_mass_bins_hold_equal_counts_and_keep_ties_together():
     assert calibration.equal_mass_bins(tied[order], 3).tolist() == bins[order].tolist()
 
 
+def test_equal_mass_ece_is_that_of_sorted_chunks_where_nothing_is_tied():
+    logits, labels = predictions(5, count=300)
+    p = reference.softmax_rows(logits)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
+    order = np.argsort(confidence)
+    gaps = [abs(np.sum(confidence[part] - right[part])) for part in np.split(order, 15)]
+    found = calibration.score(logits, labels, num_bins=15)
+    assert found.ece_equal_mass == pytest.approx(sum(gaps) / 300, rel=1e-10)
+
+
 def test_the_bins_of_the_report_hold_every_sample_and_say_empty_as_none():
     logits, labels = predictions()
     found = calibration.score(logits, labels)
@@ -133,6 +143,22 @@ def test_all_right_and_no_signal_are_not_identified():
     assert "every sample is right" in right.status
     assert wrong.value is None
     assert "favour no logit" in wrong.status
+
+
+def test_a_constant_predictor_on_balanced_labels_has_no_temperature():
+    labels = np.arange(1000) % 10
+    for seed in range(50):
+        logits = np.tile(np.random.default_rng(seed).normal(size=10), (1000, 1))
+        assert fit_temperature(logits, labels).value is None
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-80, 1e-3, 1e80, 1e139])
+def test_the_temperature_scales_with_the_logits_however_far(scale):
+    logits, labels = predictions(1)
+    expected = fit_temperature(logits, labels)
+    found = fit_temperature(logits * scale, labels)
+    assert found.value / scale == pytest.approx(expected.value, rel=1e-9)
+    assert found.standard_error / scale == pytest.approx(expected.standard_error, rel=1e-6)
 
 
 def test_folds_spread_every_class_evenly():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -191,6 +193,14 @@ def test_check_reports_every_file_and_how_to_mend_it(call):
         (["calibrate", "toy-ce-s0", "--bins", "0"], 2, "--bins"),
         (["view"], 2, "the terminal UI needs a terminal"),
         (["view", "nothing"], 3, "no run directory here"),
+        (["view", "--screenshot", "no/x.svg", "toy-ce-s0"], 3, "nccli: no: no such directory"),
+        (["analyze", ""], 3, "an empty path"),
+        (["analyze", "toy-ce-s0", "--fail-if", "nc1 > nan"], 2, "cannot read the condition"),
+        (["hessian", "toy-ce-s0", "--dim", "3"], 2, "go with --classes, not with paths"),
+        (["hessian", "toy-ce-s0", "--lambda-w", "inf"], 2, "must be finite and not negative"),
+        (["hessian", "--classes", "3", "--fail-if", "kappa_los>1"], 2, "no field 'kappa_los'"),
+        (["hessian", "--classes", "3", "--per-class", "1" + "0" * 300], 2, "must not be above"),
+        (["compare", "x" * 5000], 3, "cannot be looked up"),
         (["compare", "toy-ce-s0"], 3, "needs runs of cross-entropy and of label smoothing"),
     ],
 )
@@ -268,6 +278,86 @@ def test_a_file_without_classifier_is_measured_as_far_as_it_goes(call, tmp_path)
     assert call("calibrate", path)[0] == 3
 
 
+def test_scores_with_and_without_a_temperature_stand_in_one_table(call, tmp_path):
+    h, y, weight, bias = network(0)
+    right = 9.0 * np.eye(5)[y]
+    written(tmp_path / "right.h5", splits={"train": (h, y, right), "test": (h, (y + 1) % 5, right)})
+    mixed = 3.0 * np.random.default_rng(0).normal(size=right.shape) + right / 3
+    written(tmp_path / "mixed.h5", splits={"train": (h, y, mixed)}, weight=weight, bias=bias)
+    for form in ("csv", "md", "auto"):
+        words = ("calibrate", tmp_path, "--split", "train", "-f", form)
+        code, out, _ = call(*words)
+        assert code == 0
+        assert len({line.count("|") for line in out.splitlines()}) == 1
+        assert "calibrated_ece" in out
+    code, _, err = call("calibrate", tmp_path / "right.h5", "--fail-if", "calibrated_ece > 1")
+    assert code == 4
+    assert "could not be decided" in err
+
+
+def test_a_split_of_one_class_leaves_the_others_alone(call, tmp_path):
+    h, y, _, _ = network(0)
+    path = written(tmp_path / "f.h5", splits={"train": (h, y), "val": (h[y == 1], y[y == 1])})
+    code, out, err = call("analyze", path, "-f", "json")
+    assert code == 4
+    assert [row["split"] for row in json.loads(out)] == ["train"]
+    assert err.count("val/labels holds samples of 1 class") == 1
+
+
+def test_one_file_with_a_wild_penalty_does_not_stop_the_batch(call, tmp_path):
+    path = written(tmp_path / "bad.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["weight_decay"] = -5e-4
+    code, out, err = call("hessian", "toy-ce-s0@1", path, "-f", "json")
+    assert code == 4
+    assert len(json.loads(out)) == 1
+    assert f"{path}: root attribute 'weight_decay' must be finite and not negative" in err
+
+
+def test_a_glob_of_directories_of_files_means_the_files(call, run_folder):
+    for name in ("d1", "d2"):
+        (run_folder / name).mkdir()
+        written(run_folder / name / "a.h5")
+    assert len(json.loads(call("analyze", "d?", "-f", "json")[1])) == 2
+    assert call("analyze", "d?", "--fail-if", "nc1 > 0")[0] == 1
+
+
+def test_a_run_without_checkpoints_does_not_void_the_glob(call, run_folder):
+    (run_folder / "toy-fresh" / "checkpoints").mkdir(parents=True)
+    code, out, err = call("analyze", "toy-*", "-f", "json")
+    assert code == 4
+    assert len(json.loads(out)) == 12
+    assert err == "nccli: toy-fresh: the run has no checkpoint yet; wait for its first one\n"
+
+
+def test_compare_takes_each_run_once_and_refuses_two_of_one_seed(call, run_folder):
+    once = call("compare", ".", "-f", "csv")
+    assert call("compare", ".", "*", "toy-ce-s0", "-f", "csv") == once
+    shutil.copytree(run_folder / "toy-ce-s0", run_folder / "again")
+    code, _, err = call("compare", ".")
+    assert code == 2
+    assert "two runs of CE have seed 0: again and toy-ce-s0" in err
+
+
+@pytest.mark.parametrize(("stream", "code"), [(">/dev/full", 3), (">&-", 0), ("<&-", 2)])
+def test_broken_streams_are_no_bugs(run_folder, stream, code):
+    words = "-" if stream == "<&-" else str(run_folder)
+    command = f"{sys.executable} -m nccli analyze {words} -f csv {stream}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_encoding_without_the_glyphs_is_no_bug(run_folder):
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = nccli("check", str(run_folder), "-f", "table", env=environment)
+    assert done.returncode == 0
+    assert "\\u2713" in done.stdout
+
+
 def test_text_from_files_never_reaches_the_terminal_as_commands(call, tmp_path):
     evil = "\x1b]0;owned\x07[red]x[/red][@click=app.quit]y\nz"
     folder = tmp_path / "runs" / "[bold]r\x1b[2J"
@@ -287,7 +377,7 @@ def test_a_bug_is_one_line_and_its_own_exit_code(call, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("oh\x1b")
 
-    monkeypatch.setattr("nccli.collapse.analyze_splits", broken)
+    monkeypatch.setattr("nccli.collapse.analyze", broken)
     code, _, err = call("analyze", "toy-ce-s0")
     assert code == 70
     assert err == ("nccli: a bug in nccli: ZeroDivisionError: oh\\x1b; run it with NCCLI_DEBUG=1\n")
@@ -300,7 +390,7 @@ def test_ctrl_c_is_quiet_and_130(call, monkeypatch):
     def pressed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nccli.collapse.analyze_splits", pressed)
+    monkeypatch.setattr("nccli.collapse.analyze", pressed)
     code, _, err = call("analyze", "toy-ce-s0")
     assert code == 130
     assert err == "nccli: interrupted\n"
@@ -309,15 +399,15 @@ def test_ctrl_c_is_quiet_and_130(call, monkeypatch):
 def test_jsonl_streams_so_that_an_interrupted_batch_keeps_what_it_has(call, monkeypatch):
     from nccli import collapse
 
-    real, calls = collapse.analyze_splits, []
+    real, calls = collapse.analyze, []
 
     def second_is_interrupted(*args, **options):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 3:  # the second file
             raise KeyboardInterrupt
         return real(*args, **options)
 
-    monkeypatch.setattr("nccli.collapse.analyze_splits", second_is_interrupted)
+    monkeypatch.setattr("nccli.collapse.analyze", second_is_interrupted)
     code, out, _ = call("analyze", "toy-ce-s0", "-f", "jsonl")
     assert code == 130
     assert [json.loads(line)["split"] for line in out.splitlines()] == ["train", "test"]
@@ -377,7 +467,7 @@ def test_a_closed_pipe_is_quiet(run_folder):
     ) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-        process.wait(timeout=60)
+        assert process.wait(timeout=60) == 0  # not 1: that would be a --fail-if come true
 
 
 def test_train_without_torch_says_what_to_install(call, monkeypatch):

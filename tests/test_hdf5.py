@@ -125,7 +125,7 @@ BAD = {
     "'format' is 'other', expected 'nccli-checkpoint'": lambda p: edit(
         p, lambda f: f.attrs.__setitem__("format", "other")
     ),
-    "format version 9, this nccli reads up to 1": lambda p: edit(
+    "format version 9, this nccli reads 1 to 1; upgrade nccli": lambda p: edit(
         p, lambda f: f.attrs.__setitem__("format_version", 9)
     ),
     "'format_version' must be an integer": lambda p: edit(
@@ -134,6 +134,21 @@ BAD = {
     "'epoch' must be an integer": lambda p: edit(p, lambda f: f.attrs.__setitem__("epoch", "x")),
     r"'label_smoothing' must lie in \[0, 1\)": lambda p: edit(
         p, lambda f: f.attrs.__setitem__("label_smoothing", 1.5)
+    ),
+    "format version -1, this nccli reads 1 to 1; set it to 1": lambda p: edit(
+        p, lambda f: f.attrs.__setitem__("format_version", -1)
+    ),
+    "'seed' must be an integer, got complex128": lambda p: edit(
+        p, lambda f: f.attrs.__setitem__("seed", 1 + 2j)
+    ),
+    "'feature_decay' must be finite and not negative": lambda p: edit(
+        p, lambda f: f.attrs.__setitem__("feature_decay", -1e-3)
+    ),
+    r"was declared with shape \(20, 8\) and never written": lambda p: edit(
+        p, lambda f: (f.pop("train/features"), f.create_dataset("train/features", (20, 8), "f4"))
+    ),
+    "is an empty \\(null\\) data set": lambda p: edit(
+        p, lambda f: (f.pop("train/features"), f.create_dataset("train/features", dtype="f4"))
     ),
     "'weight_decay' must be finite": lambda p: edit(
         p, lambda f: f.attrs.__setitem__("weight_decay", np.nan)
@@ -226,6 +241,20 @@ def test_features_that_are_not_finite_are_refused_when_fetched(tmp_path, value, 
     point = hdf5.read_checkpoint(path)
     with pytest.raises(ContentError, match=rf"{word} \(1 value, first in row 12\)"):
         point.splits["train"].features.load()
+
+
+def test_features_whose_squares_overflow_are_refused(tmp_path):
+    h, y, weight, _ = network(0, count=20)
+    path = write(tmp_path / "bad.h5", splits={"train": (h * 1e160, y)}, weight=weight)
+    with pytest.raises(ContentError, match="whose squares overflow"):
+        hdf5.read_checkpoint(path).splits["train"].features.load()
+
+
+def test_labels_that_tell_no_sensible_class_count_are_refused(tmp_path):
+    h, y, _, _ = network(0, count=20)
+    wild = np.where(y == 1, 10**7, y)
+    with pytest.raises(ContentError, match="labels run up to 10,000,000 for 20 samples"):
+        write(tmp_path / "bad.h5", splits={"train": (h, wild)}, weight=None, bias=None)
 
 
 def test_a_file_that_changes_while_being_read_is_refused(tmp_path):

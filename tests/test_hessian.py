@@ -157,8 +157,38 @@ def test_a_file_without_classifier_is_refused():
         hessian.analyze(Checkpoint.from_arrays({"train": (h, y)}))
 
 
+def test_a_rank_deficient_classifier_has_no_kappa_h():
+    h, y, weight, bias = network(3)
+    weight[1] = weight[0]
+    report = hessian.analyze(Checkpoint.from_arrays({"train": (h, y)}, weight=weight, bias=bias))
+    assert report.kappa_h_median is None
+    assert any("rank 3, not K - 1" in note for note in report.notes)
+
+
+def test_many_classes_are_sampled_and_said_so(monkeypatch):
+    point = checkpoint(1, test=False, count=900, gain=0.2)
+    whole = hessian.analyze(point)
+    monkeypatch.setattr("nccli.hessian.FEATURE_BLOCK_WORK", 500 * 5**3)
+    sampled = hessian.analyze(point)
+    assert sampled.kappa_h_median == pytest.approx(whole.kappa_h_median, rel=0.5)
+    assert sampled.trace_h == whole.trace_h
+    assert sampled.lambda_max_h is None
+    assert any("seeded sample of 500 of 900" in note for note in sampled.notes)
+
+
+def test_zero_features_say_why_lambda_h_is_unknown():
+    y = np.arange(30) % 3
+    point = Checkpoint.from_arrays(
+        {"train": (np.zeros((30, 4)), y)}, weight=np.eye(3, 4), metadata=Metadata(weight_decay=1e-3)
+    )
+    report = hessian.analyze(point)
+    assert report.lambda_h is None
+    assert any("lambda_h is unknown" in note for note in report.notes)
+    assert any("kappa_means_w is left out" in note for note in report.notes)
+
+
 def test_a_negative_penalty_is_refused():
-    with pytest.raises(UsageError, match="--lambda-w must not be negative"):
+    with pytest.raises(UsageError, match="--lambda-w must be finite and not negative"):
         hessian.analyze(checkpoint(1), lambda_w=-1.0)
 
 

@@ -18,7 +18,8 @@ from nccli.text import visible
 
 
 def reports():
-    return collapse.analyze_splits(checkpoint(1), splits=["train", "test"], path="a|b.h5")
+    point = checkpoint(1)
+    return [collapse.analyze(point, split=split, path="a|b.h5") for split in ("train", "test")]
 
 
 def test_json_and_jsonl_hold_the_same_objects():
@@ -45,7 +46,7 @@ def test_markdown_escapes_its_own_bars():
 
 def test_nested_scores_get_a_prefix_and_lists_of_records_are_left_out():
     point = checkpoint(1, noise=2.0)
-    row = render.flat(calibration.analyze(point, split="train"))
+    row = result.flat(calibration.analyze(point, split="train"))
     assert "calibrated_ece" in row
     assert "bins" not in row
 
@@ -74,7 +75,7 @@ def test_conditions_decide_or_say_that_they_cannot(text, truth):
 
 def test_a_condition_with_a_mistyped_field_names_the_nearest():
     with pytest.raises(UsageError, match="no field 'nc2_feature'; did you mean nc2_features"):
-        Condition.parse("nc2_feature > 1").holds(render.flat(reports()[0]))
+        Condition.parse("nc2_feature > 1").holds(result.flat(reports()[0]))
 
 
 @pytest.mark.parametrize("text", ["nc1", "nc1 > x", "> 3", "nc1 => 3", "", "__import__('os') > 1"])

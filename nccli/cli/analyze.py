@@ -12,6 +12,7 @@ from nccli.cli import console
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from nccli.centres import Centres
     from nccli.checkpoint import Checkpoint
     from nccli.collapse import CollapseReport
 
@@ -32,9 +33,18 @@ def analyze(
       nccli analyze 'sample_data/runs/*' --format csv
       nccli analyze sample_data/runs/digits-mlp-ls0.05-s0@last --fail-if 'nc1 > 10'
     """
+    known: dict[str, dict[str, Centres]] = {}  # class centres of the file at hand
+
+    def analysis(checkpoint: Checkpoint, split: str, path: str) -> CollapseReport:
+        from nccli.collapse import analyze
+
+        if path not in known:
+            known.clear()
+        return analyze(checkpoint, split=split, path=path, known=known.setdefault(path, {}))
+
     code = console.report(
         paths,
-        _analysis,
+        analysis,
         split=split,
         preferred=(),
         form=console.with_chart(form, chart),
@@ -42,12 +52,6 @@ def analyze(
         table=lambda results: _table(results, chart),
     )
     raise typer.Exit(code)
-
-
-def _analysis(checkpoint: Checkpoint, splits: list[str], path: str) -> list[CollapseReport]:
-    from nccli.collapse import analyze_splits
-
-    return analyze_splits(checkpoint, splits=splits, path=path)
 
 
 def _table(results: Sequence[Any], chart: bool) -> RenderableType:

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -19,7 +20,7 @@ from nccli.cli.demo import demo
 from nccli.cli.hessian import hessian
 from nccli.cli.train import train
 from nccli.cli.view import view
-from nccli.errors import BUG, DONE, Interrupted, NccliError
+from nccli.errors import BUG, DONE, InputError, Interrupted, NccliError
 from nccli.text import visible
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ def _options(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; no traceback unless NCCLI_DEBUG=1."""
     debug = os.environ.get("NCCLI_DEBUG") == "1"
+    _prepare_streams()
     if not debug:
         warnings.simplefilter("ignore")  # numpy's warnings are for developers
     try:
@@ -61,7 +63,11 @@ def run(arguments: Sequence[str]) -> int:
         return DONE
     except MemoryError:
         say("nccli: not enough memory; give fewer or smaller files")
-        return 3
+        return InputError.exit_code
+    except OSError as error:
+        name = "" if error.filename is None else f"{visible(error.filename)}: "
+        say(f"nccli: {name}{error.strerror or visible(error)}; nothing more could be written")
+        return InputError.exit_code
     except Exception as error:
         if debug:
             raise
@@ -70,12 +76,24 @@ def run(arguments: Sequence[str]) -> int:
         return BUG
 
 
+def _prepare_streams() -> None:
+    """Let every character be printed somehow, and closed streams swallow what is sent to them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(list(arguments), prog_name="nccli", standalone_mode=False)
     except typer.TyperException as error:
         return _usage_error(error)
+    except SystemExit:
+        raise BrokenPipeError from None  # the one reason for which typer exits by itself here
     if code == Interrupted.exit_code:  # typer turns Ctrl-C into a silent exit
         raise KeyboardInterrupt
     sys.stdout.flush()

@@ -41,15 +41,10 @@ def calibrate(
       nccli calibrate sample_data/runs/digits-mlp-ls0.05-s0@last --fail-if 'ece > 0.5'
     """
 
-    def analysis(
-        checkpoint: Checkpoint, splits: list[str], path: str
-    ) -> Sequence[CalibrationReport]:
+    def analysis(checkpoint: Checkpoint, split: str, path: str) -> CalibrationReport:
         from nccli.calibration import analyze
 
-        return [
-            analyze(checkpoint, split=name, path=path, num_bins=bins, folds=folds)
-            for name in splits
-        ]
+        return analyze(checkpoint, split=split, path=path, num_bins=bins, folds=folds)
 
     from nccli.batch import SCORED
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    paths: list[str] = typer.Argument(help="Run directories or directories of runs."),
+    paths: list[str] = typer.Argument(
+        help="Run directories, directories of runs, or globs of them."
+    ),
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
 ) -> None:
     """Cross-entropy beside label smoothing: paired differences, and the paper's statements.
@@ -33,30 +35,33 @@ def compare(
     from nccli.render import resolve_format
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
-    runs = list(run_directories(console.input_words(paths)))
+    runs, missing = run_directories(console.input_words(paths))
     trajectories, problems = measure_runs(runs)
     baseline, others = split_by_loss(trajectories)
     print_comparison(baseline, others, form=form)
-    raise typer.Exit(SOME_INPUTS_FAILED if problems else DONE)
+    raise typer.Exit(SOME_INPUTS_FAILED if problems or missing else DONE)
 
 
-def run_directories(words: Sequence[str]) -> Iterator[Path]:
-    """Yield the run directories at or below the words; raises NotFoundError where there is none."""
-    from nccli.runs import find_runs
+def run_directories(words: Sequence[str]) -> tuple[list[Path], int]:
+    """Return the run directories that the words name, and how many words named none (each told).
 
-    for word in words:
-        found = find_runs(Path(word))
-        if not found:
-            raise NotFoundError(
-                "no run directory here",
-                source=word,
-                remedy="give run directories (with run.json or checkpoints/) or their parent",
-            )
-        yield from found
+    Raises the first error where there is no run at all.
+    """
+    from nccli.runs import expand_runs
+
+    found = expand_runs(words)
+    runs = [item for item in found if isinstance(item, Path)]
+    errors = [item for item in found if not isinstance(item, Path)]
+    if not runs:
+        raise errors[0]
+    for error in errors:
+        console.say(f"nccli: {error}")
+    return runs, len(errors)
 
 
 def measure_runs(runs: Sequence[Path]) -> tuple[list[Trajectory], list[InputError]]:
     """Measure every checkpoint of every run; unreadable ones are said and left out."""
+    from nccli.compare import check_seeds
     from nccli.observe import observe_run
 
     trajectories, problems = [], []
@@ -68,6 +73,11 @@ def measure_runs(runs: Sequence[Path]) -> tuple[list[Trajectory], list[InputErro
             advance()
     for error in problems:
         console.say(f"nccli: {error}")
+    check_seeds(trajectories)
+    epochs = sorted({run.last.epoch for run in trajectories if run.last.epoch is not None})
+    if len(epochs) > 1:
+        shown = ", ".join(str(epoch) for epoch in epochs)
+        console.say(f"nccli: the runs end at different epochs ({shown}); each is taken at its last")
     return trajectories, problems
 
 

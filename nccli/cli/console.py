@@ -42,7 +42,8 @@ def input_words(words: Sequence[str]) -> list[str]:
     found: list[str] = []
     for word in words:
         if word == "-":
-            found += [line.rstrip("\n") for line in sys.stdin if line.strip()]
+            lines = [] if sys.stdin is None else list(sys.stdin)
+            found += [line.rstrip("\r\n") for line in lines if line.strip()]
         else:
             found.append(word)
     if not found:
@@ -64,7 +65,7 @@ def with_chart(form: str, chart: bool) -> str:
 
 def report(
     words: Sequence[str],
-    analysis: Callable[[Checkpoint, list[str], str], Sequence[Any]],
+    analysis: Callable[[Checkpoint, str, str], Any],
     *,
     split: str | None,
     preferred: Sequence[str],
@@ -74,12 +75,13 @@ def report(
 ) -> int:
     """Apply `analysis` to every checkpoint that the words name, print the results, return the code.
 
-    analysis(checkpoint, split names, path) gives one result a split. Every input that cannot be
-    used becomes one line on stderr; the others are still reported.
+    analysis(checkpoint, split, path) gives one result. Every input that cannot be used becomes
+    one line on stderr; the others are still reported.
     """
     from nccli.batch import analyzed, each
     from nccli.condition import Condition
-    from nccli.render import flat, rendered, resolve_format, to_json_line
+    from nccli.render import rendered, resolve_format, to_json_line
+    from nccli.result import flat
     from nccli.runs import expand
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
@@ -89,7 +91,7 @@ def report(
     def measure(path: Path) -> Sequence[Any]:
         return analyzed(
             path,
-            lambda checkpoint, names: analysis(checkpoint, names, str(path)),
+            lambda checkpoint, name: analysis(checkpoint, name, str(path)),
             split=split,
             preferred=preferred,
         )
@@ -97,22 +99,23 @@ def report(
     results: list[Any] = []
     failed = 0
     for outcome in _watched(each(inputs, measure), total=len(inputs)):
-        if isinstance(outcome, InputError):
-            failed += 1
-            say(f"nccli: {outcome}")
-            continue
-        if condition is not None and not results and outcome:
-            condition.holds(flat(outcome[0]))  # a mistyped field is told before anything is printed
-        results += outcome
+        problems = [item for item in outcome if isinstance(item, InputError)]
+        good = [item for item in outcome if not isinstance(item, InputError)]
+        for problem in problems:
+            say(f"nccli: {problem}")
+        if condition is not None and not results and good:
+            condition.holds(flat(good[0]))  # a mistyped field is told before anything is printed
+        failed += len(problems)
+        results += good
         if form == "jsonl":  # streams: a long batch that is interrupted keeps what it has
-            sys.stdout.write("".join(to_json_line(result) for result in outcome))
+            sys.stdout.write("".join(to_json_line(result) for result in good))
             sys.stdout.flush()
     if form == "table" and results:
         console().print(table(results))
     elif form != "jsonl":
         sys.stdout.write(rendered(results, form=form))
     say_notes(results)
-    return _exit_code(results, failed, condition)
+    return exit_code(results, failed=failed, condition=condition)
 
 
 def say_notes(results: Iterable[Any]) -> None:
@@ -120,21 +123,28 @@ def say_notes(results: Iterable[Any]) -> None:
     places: dict[str, list[str]] = {}
     for result in results:
         for note in result.notes:
-            places.setdefault(note, []).append(visible(f"{result.path} ({result.split})"))
+            places.setdefault(note, []).append(_place(result))
     for note, where in places.items():
         more = f" and {len(where) - 1} more" if len(where) > 1 else ""
         say(f"nccli: {where[0]}{more}: {visible(note)}")
 
 
-def _exit_code(results: Sequence[Any], failed: int, condition: Condition | None) -> int:
+def _place(result: Any) -> str:
+    if hasattr(result, "split"):
+        return visible(f"{result.path} ({result.split})")
+    return f"delta {result.label_smoothing:g}"  # the closed form has no file
+
+
+def exit_code(results: Sequence[Any], *, failed: int, condition: Condition | None) -> int:
+    """Return the code that results, failed inputs and a --fail-if condition end with."""
     undecided = 0
     if condition is not None:
-        from nccli.render import flat
+        from nccli.result import flat
 
         truths = [condition.holds(flat(result)) for result in results]
         if True in truths:
             first = results[truths.index(True)]
-            say(f"nccli: {visible(first.path)} ({first.split}): {condition.text} is true")
+            say(f"nccli: {_place(first)}: {condition.text} is true")
             return CLAIM_FAILED
         undecided = truths.count(None)
         if undecided:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,13 @@ def hessian(
         None, help="Penalty lambda_h/2 norm(H)^2. Default: from the norm balance; 5e-4 without."
     ),
     classes: int | None = typer.Option(None, help="Closed form: K, number of classes."),
-    per_class: int = typer.Option(100, help="Closed form: n, samples of each class."),
+    per_class: int | None = typer.Option(
+        None, help="Closed form: n, samples of each class. Default: 100."
+    ),
     dim: int | None = typer.Option(None, help="Closed form: d >= K - 1. Default: K."),
-    smoothing: str = typer.Option("0,0.05,0.1", help="Closed form: values of delta, by commas."),
+    smoothing: str | None = typer.Option(
+        None, help="Closed form: values of delta, by commas. Default: 0,0.05,0.1."
+    ),
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
     fail_if: str | None = typer.Option(None, help=console.FAIL_IF_HELP),
     chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
@@ -57,17 +62,19 @@ def hessian(
         )
     if classes is not None and paths:
         raise UsageError("give checkpoints or --classes, not both")
+    _check_penalties(lambda_w, lambda_h)
     if classes is not None:
+        if split is not None or chart:
+            raise UsageError("--split and --chart go with checkpoints, not with --classes")
         reports = _closed_form(classes, per_class, dim, lambda_w, lambda_h, smoothing)
         raise typer.Exit(_print_closed_form(reports, form, fail_if))
+    if per_class is not None or dim is not None or smoothing is not None:
+        raise UsageError("--per-class, --dim and --smoothing go with --classes, not with paths")
 
-    def analysis(checkpoint: Checkpoint, splits: list[str], path: str) -> Sequence[HessianReport]:
+    def analysis(checkpoint: Checkpoint, split: str, path: str) -> HessianReport:
         from nccli.hessian import analyze
 
-        return [
-            analyze(checkpoint, split=name, path=path, lambda_w=lambda_w, lambda_h=lambda_h)
-            for name in splits
-        ]
+        return analyze(checkpoint, split=split, path=path, lambda_w=lambda_w, lambda_h=lambda_h)
 
     from nccli.batch import CURVED
 
@@ -83,6 +90,12 @@ def hessian(
     raise typer.Exit(code)
 
 
+def _check_penalties(*penalties: float | None) -> None:
+    for value in penalties:
+        if value is not None and not 0 <= value < math.inf:
+            raise UsageError(f"a penalty must be finite and not negative, got {value}")
+
+
 def _table(results: Sequence[Any], chart: bool) -> RenderableType:
     from rich.console import Group
 
@@ -95,11 +108,11 @@ def _table(results: Sequence[Any], chart: bool) -> RenderableType:
 
 def _closed_form(
     classes: int,
-    per_class: int,
+    per_class: int | None,
     dim: int | None,
     lambda_w: float | None,
     lambda_h: float | None,
-    smoothing: str,
+    smoothing: str | None,
 ) -> list[UFMReport]:
     from nccli import ufm
 
@@ -107,14 +120,14 @@ def _closed_form(
         ufm.analyze(
             ufm.Problem(
                 num_classes=classes,
-                per_class=per_class,
+                per_class=100 if per_class is None else per_class,
                 dim=classes if dim is None else dim,
                 lambda_w=5e-4 if lambda_w is None else lambda_w,  # the paper's weight decay
                 lambda_h=5e-4 if lambda_h is None else lambda_h,
                 label_smoothing=delta,
             )
         )
-        for delta in _deltas(smoothing)
+        for delta in _deltas("0,0.05,0.1" if smoothing is None else smoothing)
     ]
 
 
@@ -129,17 +142,17 @@ def _deltas(text: str) -> list[float]:
 
 def _print_closed_form(reports: list[UFMReport], form: str, fail_if: str | None) -> int:
     from nccli.condition import Condition
-    from nccli.render import flat, rendered, resolve_format
+    from nccli.render import rendered, resolve_format
+    from nccli.result import flat
     from nccli.tables import closed_form
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
+    condition = None if fail_if is None else Condition.parse(fail_if)
+    if condition is not None:
+        condition.holds(flat(reports[0]))  # a mistyped field is told before anything is printed
     if form == "table":
         console.console().print(closed_form(reports))
     else:
         sys.stdout.write(rendered(reports, form=form))
-    for report in reports:
-        for note in report.notes:
-            console.say(f"nccli: delta {report.label_smoothing:g}: {note}")
-    condition = None if fail_if is None else Condition.parse(fail_if)
-    holds = condition is not None and any(condition.holds(flat(report)) for report in reports)
-    return 1 if holds else 0
+    console.say_notes(reports)
+    return console.exit_code(reports, failed=0, condition=condition)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from nccli.errors import UsageError
+from nccli.errors import NotFoundError, UsageError
 
 
 def view(
@@ -29,8 +29,10 @@ def view(
     from nccli.cli.compare import run_directories
 
     words = paths or [str(_sample_runs())]
-    runs = list(run_directories(words))
+    runs, _ = run_directories(words)
     if screenshot is not None:
+        if not screenshot.parent.is_dir():
+            raise NotFoundError("no such directory", source=screenshot.parent, remedy="make it")
         from nccli.tui import screenshot as draw
 
         draw(runs, size=_size(size), press=[key for key in press.split(",") if key], out=screenshot)

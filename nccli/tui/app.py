@@ -58,7 +58,7 @@ class ViewApp(App[None]):
         self.session = State(tab=tab or TABS[0])
         self._scanning = False
         self._follow_seconds = follow_seconds
-        self._main = Main(self.session, self.paths)
+        self.main = Main(self.session, self.paths)
         self.register_theme(DARK_THEME)
         self.register_theme(LIGHT_THEME)
         self.theme = (LIGHT_THEME if prefers_light(os.environ) else DARK_THEME).name
@@ -70,7 +70,7 @@ class ViewApp(App[None]):
 
     def get_default_screen(self) -> Main:
         """The one screen."""
-        return self._main
+        return self.main
 
     def on_mount(self) -> None:
         """Paint the skeleton; the runs are listed in the background."""
@@ -119,7 +119,7 @@ class ViewApp(App[None]):
 
     def _go_on(self) -> None:
         self._measure_next()
-        self._main.renew()
+        self.main.renew()
 
     # --- switches -------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class ViewApp(App[None]):
         """Watch the run directories, or no longer."""
         self.session.follow = not self.session.follow
         self._look_again()
-        self._main.renew()
+        self.main.renew()
 
     def action_light(self) -> None:
         """Light or dark colours."""
@@ -146,4 +146,4 @@ class ViewApp(App[None]):
             light=not self.current_theme.dark,
         )
         if self.is_running:
-            self._main.renew()
+            self.main.renew()

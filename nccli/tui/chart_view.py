@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nccli.charts import Chart, Span
-from nccli.tui.keys import bindings
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Row
@@ -15,10 +14,9 @@ from nccli.tui.state import State
 Draw = Callable[[str, int, int], Chart]  # what to add to the title, width, height
 
 
-class ChartView(Painted, can_focus=True):
+class ChartView(Painted):
     """One picture that can be in focus; `number` is what `i` explains and the scrubber reads."""
 
-    BINDINGS = bindings("chart")
     DEFAULT_CSS = """
     ChartView { padding: 0 1 0 0; }
     """
@@ -28,6 +26,7 @@ class ChartView(Painted, can_focus=True):
         self.draw = draw
         self.number = number
         self.note = ""  # behind the title
+        self.active = False  # whether the cursor is on it
 
     def paint(self, width: int, height: int) -> Sequence[Row]:
         """The rows of the chart, behind a bar where it is in focus.
@@ -35,7 +34,7 @@ class ChartView(Painted, can_focus=True):
         Not a border of Textual's: that one lays out and sends the whole screen again.
         """
         look = self.session.look
-        bar = ("|" if look.ascii else "▌") if self.has_focus else " "
+        bar = ("|" if look.ascii else "▌") if self.active else " "
         gutter = Span(bar, tint(look, "note"))
         rows = self.draw(self.note, width - 1, height).rows
         return [(gutter, *row) for row in (*rows, *[()] * (height - len(rows)))]

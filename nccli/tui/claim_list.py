@@ -9,7 +9,6 @@ from typing import Any
 from textual.events import Click
 
 from nccli.compare import Claim
-from nccli.tui.keys import bindings
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Line, Row, over, wrapped
@@ -30,10 +29,9 @@ class Statements:
     missing: str = ""
 
 
-class ClaimList(Painted, can_focus=True):
+class ClaimList(Painted):
     """One claim a line or two, as the room allows; the one in focus always has its evidence."""
 
-    BINDINGS = bindings("table")
     DEFAULT_CSS = """
     ClaimList { padding: 0 1; }
     """
@@ -43,6 +41,7 @@ class ClaimList(Painted, can_focus=True):
         self._source = source
         self._content: Statements | None = None
         self.row = 0
+        self.active = False  # whether the cursor is in it
         self._lines = 1  # rows on the screen that each claim has
         self._first = 0
 
@@ -86,7 +85,7 @@ class ClaimList(Painted, can_focus=True):
         rows: list[Row] = []
         for index, claim in enumerate(found.claims):
             block = self._block(claim, width, beside=beside, under=under)
-            if self.has_focus and index == self.row:
+            if self.active and index == self.row:
                 block = [over(row, tint(look, "selected"), width) for row in block]
             rows += block
         return [heading, *self._in_view(rows, height - 1, width, told=beside or under)]
@@ -105,7 +104,7 @@ class ClaimList(Painted, can_focus=True):
 
     def _in_view(self, rows: list[Row], room: int, width: int, *, told: bool) -> list[Row]:
         """The rows around the claim in focus; its evidence last, where it is not told yet."""
-        claim = self.claim if self.has_focus and not told and room > 2 else None
+        claim = self.claim if self.active and not told and room > 2 else None
         room -= claim is not None
         lowest = (self.row + 1) * self._lines - room
         first = min(max(self._first, lowest), self.row * self._lines)

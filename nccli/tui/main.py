@@ -90,7 +90,12 @@ class Main(Screen[None]):
             return "filter"
         if self.focused is self.sidebar.runs:
             return "runs"
-        return "chart" if isinstance(self.focused, ChartView) else "table"
+        return "chart" if isinstance(self.pane.stop[0], ChartView) else "table"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter maximises a chart, and explains a number."""
+        del parameters
+        return action != "maximise" or self.scope == "chart"
 
     def relevant(self, line: Key) -> bool:
         """Whether a key does something here and now: the footer shows those."""
@@ -256,6 +261,10 @@ class Main(Screen[None]):
     def on_run_list_clicked(self) -> None:
         """A run was clicked."""
         self.action_pick()
+
+    def on_pane_moved(self) -> None:
+        """A chart or a number was clicked."""
+        self.renew()
 
     def on_descendant_focus(self) -> None:
         """The keys in the footer are those of the widget in focus."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from textual.events import Click
 
-from nccli.tui.keys import bindings
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
@@ -25,10 +24,9 @@ class Numbers:
     note: str = ""  # under the rows, where there is room
 
 
-class NumberTable(Painted, can_focus=True):
+class NumberTable(Painted):
     """Rows of numbers under a header."""
 
-    BINDINGS = bindings("table")
     DEFAULT_CSS = """
     NumberTable { padding: 0 1; }
     """
@@ -38,6 +36,7 @@ class NumberTable(Painted, can_focus=True):
         self._source = source
         self._content: Numbers | None = None
         self.row = 0
+        self.active = False  # whether the cursor is in it
         self._first = 0  # the first row in view
 
     @property
@@ -72,7 +71,7 @@ class NumberTable(Painted, can_focus=True):
         room = height - 1
         self._scroll(len(body), room)
         shown = body[self._first : self._first + room]
-        if self.has_focus and self._first <= self.row < self._first + len(shown):
+        if self.active and self._first <= self.row < self._first + len(shown):
             at = self.row - self._first
             shown[at] = over(shown[at], tint(look, "selected"), width)
         if numbers.note and len(shown) + 1 < room:

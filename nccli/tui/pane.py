@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from textual.events import DescendantBlur, DescendantFocus
+from textual.events import Click
 from textual.geometry import Region, Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
+from textual.message import Message
 from textual.widget import Widget
 
 from nccli.tui.chart_view import ChartView
 from nccli.tui.claim_list import ClaimList
+from nccli.tui.keys import bindings
 from nccli.tui.number_table import NumberTable
 from nccli.tui.state import State
 
@@ -96,9 +98,17 @@ class PaneLayout(Layout):
 _LAYOUT = PaneLayout()
 
 
-class Pane(Widget):
-    """Charts above a table; the panes of the tabs say which."""
+class Pane(Widget, can_focus=True):
+    """Charts above a table; the panes of the tabs say which.
 
+    The pane alone has Textual's focus: when that moves, the whole screen is sent again. Which
+    chart or row the cursor is on is the pane's own affair.
+    """
+
+    class Moved(Message):
+        """A click has moved the cursor."""
+
+    BINDINGS = bindings("chart") + bindings("table")
     two_columns = TWO_COLUMNS
     DEFAULT_CSS = """
     Pane { width: 1fr; height: 1fr; }
@@ -149,17 +159,17 @@ class Pane(Widget):
         self._placed = self.places(size)
         return self._placed
 
-    # --- focus ----------------------------------------------------------------------------------
+    # --- the cursor -----------------------------------------------------------------------------
 
     @property
     def stops(self) -> list[Stop]:
-        """Everything that can be in focus, in reading order."""
+        """Everything the cursor can be on, in reading order."""
         rows: list[Stop] = [(table, row) for table in self.lists for row in range(table.count)]
         return [*((chart, 0) for chart in self.charts), *rows]
 
     @property
     def stop(self) -> Stop:
-        """What is in focus, or was last."""
+        """What the cursor is on, or was last."""
         stops = self.stops
         if self._at is not None and stops:
             widget = self._at[0]
@@ -170,16 +180,16 @@ class Pane(Widget):
 
     @property
     def first_stop(self) -> Stop:
-        """What is in focus when the tab is opened."""
+        """What the cursor is on when the tab is opened."""
         return self.stops[0]
 
     @property
     def number(self) -> str | None:
-        """The dotted name of the number in focus."""
+        """The dotted name of the number the cursor is on."""
         return self.stop[0].number
 
     def move(self, steps: int) -> None:
-        """Put the next thing in focus."""
+        """Put the cursor on the next thing."""
         stops = self.stops
         if not stops:
             return
@@ -187,16 +197,16 @@ class Pane(Widget):
         self.go(stops[max(0, min(place, len(stops) - 1))])
 
     def go(self, stop: Stop | None = None) -> None:
-        """Put something in focus: what was last, without a word."""
+        """Put the cursor on something: what was last, without a word."""
         widget, row = self.stop if stop is None else stop
         if not isinstance(widget, ChartView):
             widget.row = row
         if isinstance(widget, ChartView) and self.alone is not None:
             self.alone = widget
         self._at = (widget, row) if self.stops else None
-        widget.focus(scroll_visible=False)
+        if not self.has_focus:
+            self.focus(scroll_visible=False)
         self.rearrange()
-        self.renew()
 
     def maximise(self) -> None:
         """Show the chart in focus alone, or all again."""
@@ -212,13 +222,15 @@ class Pane(Widget):
 
     def renew(self) -> None:
         """Draw again what the state has changed, and arrange it where there is more or less."""
+        cursor = self.stop[0] if self.has_focus else None
         for widget in (*self.charts, *self.lists):
+            widget.active = widget is cursor
             widget.renew()
         shape = (len(self.charts), *(table.count for table in self.lists))
         if shape != self._shape:
             self._shape = shape
             self.rearrange()
-        if self._at is None and self.stops and any(table.has_focus for table in self.lists):
+        if self._at is None and self.stops and self.has_focus:
             self.go()  # the first numbers are in: the cursor goes where a tab starts
 
     def rearrange(self) -> None:
@@ -226,13 +238,19 @@ class Pane(Widget):
         if self.places(self.size) != self._placed:
             self.lists[0].refresh(layout=True, repaint=False)
 
-    def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """A click can put something in focus, too."""
-        widget = event.widget
-        if isinstance(widget, (ChartView, NumberTable, ClaimList)) and self.stops:
-            self._at = (widget, 0 if isinstance(widget, ChartView) else widget.row)
+    def on_focus(self) -> None:
+        """The cursor shows."""
         self.renew()
 
-    def on_descendant_blur(self, _: DescendantBlur) -> None:
-        """The row in focus loses its mark."""
+    def on_blur(self) -> None:
+        """The cursor is elsewhere."""
         self.renew()
+
+    def on_click(self, event: Click) -> None:
+        """A click puts the cursor on a chart, or where the list under it has put its row."""
+        widget = event.widget
+        if isinstance(widget, ChartView):
+            self.go((widget, 0))
+        elif isinstance(widget, (NumberTable, ClaimList)) and widget.count:
+            self.go((widget, widget.row))
+        self.post_message(self.Moved())
