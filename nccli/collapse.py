@@ -13,21 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nccli.centres import Centres, class_centres
 from nccli.checkpoint import Checkpoint
 from nccli.errors import ContentError
-from nccli.logits import (
-    Floats,
-    Integers,
-    can_predict,
-    cross_entropy,
-    load_labels,
-    logit_blocks,
-)
+from nccli.logits import Floats, Integers, load_labels
+from nccli.predictions import predictions
 from nccli.result import quantity
-from nccli.text import plural, shortlist
+from nccli.text import shortlist
 
 _ZHU = "Zhu et al. 2021 (arXiv 2105.02375)"
 _PAPYAN = "Papyan, Han & Donoho 2020 (arXiv 2008.08186)"
@@ -188,7 +181,7 @@ def analyze(
     train = _train_centres(checkpoint, split, own, known)
     notes = _class_notes(split, own, checkpoint.num_classes)
     spread = _within_class(checkpoint, split, labels_N, own, train)
-    predictions = _predictions(checkpoint, split, labels_N, train, notes)
+    predicted = predictions(checkpoint, split, labels_N, train, notes)
     if train is None:
         notes.append("nc1_train_means and nc4 need the train split: not there, or of one class")
     meta = checkpoint.metadata
@@ -207,7 +200,7 @@ def analyze(
         cdnv=_cdnv(spread.squared_C, own, notes),
         feature_norm=spread.feature_norm,
         **_geometry(checkpoint, own, notes),
-        **predictions,
+        **predicted,
         rank=own.basis_DR.shape[1],
         rank_cut=own.cut,
         rank_gap=own.smallest / own.cut if own.smallest is not None and own.cut > 0 else None,
@@ -400,66 +393,3 @@ def _self_duality(weight_KD: Floats, means_KD: Floats) -> float | None:
     if weight_norm == 0 or means_norm == 0:
         return None
     return float(np.sum(np.square(weight_KD / weight_norm - means_KD / means_norm)))
-
-
-# --- what the network predicts ------------------------------------------------------------------
-
-
-def _predictions(
-    checkpoint: Checkpoint,
-    split: str,
-    labels_N: Integers,
-    train: Centres | None,
-    notes: list[str],
-) -> dict[str, float | None]:
-    if not can_predict(checkpoint, split):
-        notes.append(
-            f"neither a classifier nor {split}/logits in the file: accuracy, loss, nc4 and "
-            "nontarget_logit_spread are undefined"
-        )
-        return {}
-    delta = checkpoint.metadata.label_smoothing
-    if delta is None:
-        notes.append("label_smoothing is not recorded: loss is the plain cross-entropy (delta 0)")
-    loss, predicted_N, spreads_N = 0.0, np.empty(len(labels_N), dtype=np.int64), []
-    for rows, logits_NK in logit_blocks(checkpoint, split):
-        losses_N = cross_entropy(logits_NK, labels_N[rows], label_smoothing=delta or 0.0)
-        loss += float(losses_N.sum())
-        predicted_N[rows] = logits_NK.argmax(axis=1)
-        spreads_N.append(_nontarget_spread(logits_NK, labels_N[rows]))
-    return {
-        "accuracy": float(np.mean(predicted_N == labels_N)),
-        "loss": loss / len(labels_N),
-        "nontarget_logit_spread": _mean_spread(np.concatenate(spreads_N), notes),
-        "nc4": None if train is None else _nc4(checkpoint, split, predicted_N, train),
-    }
-
-
-def _nontarget_spread(logits_NK: Floats, labels_N: Integers) -> Floats:
-    others = np.ones(logits_NK.shape, dtype=bool)
-    np.put_along_axis(others, labels_N[:, None], values=False, axis=1)
-    nontarget_NJ = logits_NK[others].reshape(len(labels_N), -1)
-    span_N = np.ptp(logits_NK, axis=1)
-    spread_N = np.full(len(labels_N), np.nan)  # all logits equal: 0/0, left out of the mean
-    np.divide(nontarget_NJ.std(axis=1), span_N, out=spread_N, where=span_N > 0)
-    return spread_N
-
-
-def _mean_spread(spread_N: NDArray[np.float64], notes: list[str]) -> float | None:
-    defined = spread_N[~np.isnan(spread_N)]
-    if len(defined) < len(spread_N):
-        equal = plural(len(spread_N) - len(defined), "sample")
-        notes.append(f"nontarget_logit_spread leaves out {equal} with all logits equal")
-    return float(defined.mean()) if len(defined) else None
-
-
-def _nc4(checkpoint: Checkpoint, split: str, predicted_N: Integers, train: Centres) -> float:
-    offset_D = train.means_CD[train.present].mean(axis=0)
-    half_K = 0.5 * np.square(train.centred_KD).sum(axis=1)
-    differs = 0
-    for rows, features_ND in checkpoint.split(split).features.blocks():
-        # argmin of norm(h - mu_c)^2 / 2, less norm(h)^2 / 2, measured from the mean of the centres
-        scores_NK = half_K - (features_ND - offset_D) @ train.centred_KD.T
-        nearest_N = train.present[scores_NK.argmin(axis=1)]
-        differs += int(np.count_nonzero(nearest_N != predicted_N[rows]))
-    return differs / len(predicted_N)

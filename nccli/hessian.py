@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from nccli import ufm
 from nccli.centres import class_centres
 from nccli.checkpoint import Checkpoint
 from nccli.curvature import (
@@ -31,8 +30,15 @@ from nccli.curvature import (
     feature_block_eigenvalues,
     softmax_factor,
 )
-from nccli.errors import ContentError, UsageError
-from nccli.logits import Floats, Integers, Softmax, load_labels, load_logits, softmax
+from nccli.errors import ContentError
+from nccli.last_layer import (
+    LastLayer,
+    Penalties,
+    find_penalties,
+    load_last_layer,
+    theory_beside,
+)
+from nccli.logits import Floats, Integers
 from nccli.result import quantity
 
 # eigsh keeps 20 Lanczos vectors: this bounds them near 1.3 GB. Our own limit, not a published one.
@@ -121,20 +127,6 @@ class HessianReport:
     notes: tuple[str, ...] = quantity("notes", "why a value is undefined or special", default=())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _LastLayer:
-    """Everything the Hessian of the data term is made of, in memory."""
-
-    weight_KD: Floats
-    features_ND: Floats
-    labels_N: Integers
-    softmax: Softmax
-
-    @property
-    def count(self) -> int:
-        return len(self.labels_N)
-
-
 def analyze(
     checkpoint: Checkpoint,
     *,
@@ -147,9 +139,9 @@ def analyze(
 
     Raises ContentError where the file has no classifier, UsageError on a negative penalty.
     """
-    layer = _load(checkpoint, split)
+    layer = load_last_layer(checkpoint, split)
     notes: list[str] = []
-    penalties = _penalties(checkpoint, layer, lambda_w, lambda_h, notes)
+    penalties = find_penalties(checkpoint, layer, lambda_w, lambda_h, notes)
     meta = checkpoint.metadata
     measured = _measured(checkpoint, split, layer, penalties, notes)
     return HessianReport(
@@ -166,82 +158,9 @@ def analyze(
         lambda_h=penalties.features,
         lambda_h_source=penalties.source,
         **measured,
-        **_theory(checkpoint, layer, penalties, notes),
+        **theory_beside(checkpoint, layer, penalties, notes),
         notes=tuple(notes),
     )
-
-
-def _load(checkpoint: Checkpoint, split: str) -> _LastLayer:
-    if checkpoint.classifier is None:
-        raise ContentError(
-            "has no classifier, and the last-layer Hessian needs one",
-            remedy="save classifier/weight (and bias) with the features",
-        )
-    weight_KD, _ = checkpoint.classifier.arrays()
-    return _LastLayer(
-        weight_KD=weight_KD,
-        features_ND=np.asarray(checkpoint.split(split).features.load(), dtype=np.float64),
-        labels_N=load_labels(checkpoint, split),
-        softmax=softmax(load_logits(checkpoint, split)),
-    )
-
-
-# --- penalties ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Penalties:
-    weight: float | None
-    features: float | None
-    source: str | None
-
-
-def _penalties(
-    checkpoint: Checkpoint,
-    layer: _LastLayer,
-    lambda_w: float | None,
-    lambda_h: float | None,
-    notes: list[str],
-) -> _Penalties:
-    for name, value in (("--lambda-w", lambda_w), ("--lambda-h", lambda_h)):
-        if value is not None and not 0 <= value < np.inf:
-            raise UsageError(f"{name} must be finite and not negative, got {value}")
-    weight = checkpoint.metadata.weight_decay if lambda_w is None else lambda_w
-    if not weight:
-        notes.append(
-            "kappa_regularised_w and theory_* need a weight decay; the file "
-            f"{'records none' if weight is None else 'says 0'}: give --lambda-w"
-        )
-    if lambda_h == 0:
-        notes.append("lambda_h is 0: kappa_regularised_h and theory_* are undefined")
-    if lambda_h is not None:
-        return _Penalties(weight=weight, features=lambda_h, source="given")
-    if checkpoint.metadata.feature_decay is not None:
-        features = checkpoint.metadata.feature_decay
-        return _Penalties(weight=weight, features=features, source="recorded")
-    balanced = _balanced_penalty(layer, weight)
-    if balanced is None:
-        if weight:
-            notes.append(
-                "lambda_h is unknown (features or weight do not vary, so their norms have no "
-                "balance): kappa_regularised_h and theory_* are undefined; give --lambda-h"
-            )
-        return _Penalties(weight=weight, features=None, source=None)
-    notes.append(
-        "lambda_h is not recorded: taken from the norm balance of the optimum, "
-        "lambda_w norm(W)^2 = lambda_h norm(H)^2 (both centred); give --lambda-h to set it"
-    )
-    return _Penalties(weight=weight, features=balanced, source="norm balance")
-
-
-def _balanced_penalty(layer: _LastLayer, weight: float | None) -> float | None:
-    # At the UFM optimum both penalties are equal, and W and H are centred.
-    features = np.square(layer.features_ND - layer.features_ND.mean(axis=0)).sum()
-    weights = np.square(layer.weight_KD - layer.weight_KD.mean(axis=0)).sum()
-    if not weight or features == 0 or weights == 0:
-        return None
-    balanced = float(weight * weights / features)
-    return balanced if 0 < balanced < np.inf else None
 
 
 # --- measured -----------------------------------------------------------------------------------
@@ -250,8 +169,8 @@ def _balanced_penalty(layer: _LastLayer, weight: float | None) -> float | None:
 def _measured(
     checkpoint: Checkpoint,
     split: str,
-    layer: _LastLayer,
-    penalties: _Penalties,
+    layer: LastLayer,
+    penalties: Penalties,
     notes: list[str],
 ) -> dict[str, Any]:
     lambda_max_w = _largest_of_weight_block(layer, notes)
@@ -267,7 +186,7 @@ def _measured(
 
 
 def _feature_blocks(
-    layer: _LastLayer, penalty: float | None, notes: list[str]
+    layer: LastLayer, penalty: float | None, notes: list[str]
 ) -> dict[str, float | None]:
     """What the H block, a small block for each sample, says: extremes and distribution."""
     num_classes, dim = layer.weight_KD.shape
@@ -311,7 +230,7 @@ def _ratios(largest_N: Floats, smallest_N: Floats) -> Floats:
 
 
 def _distribution(
-    layer: _LastLayer, squares_NR: Floats, directions: int, notes: list[str]
+    layer: LastLayer, squares_NR: Floats, directions: int, notes: list[str]
 ) -> dict[str, float | None]:
     rank = centred_rank(layer.weight_KD)
     if rank < directions:
@@ -330,12 +249,12 @@ def _distribution(
     }
 
 
-def _trace_w(layer: _LastLayer) -> float:
+def _trace_w(layer: LastLayer) -> float:
     variance_N = (layer.softmax.probabilities * layer.softmax.complements).sum(axis=1)
     return float(variance_N @ np.square(layer.features_ND).sum(axis=1)) / layer.count
 
 
-def _trace_h(layer: _LastLayer) -> float:
+def _trace_h(layer: LastLayer) -> float:
     """(1/N) sum_i tr(W^T A_i W), tr = sum_k p_k norm(w_k - W^T p)^2: no term is negative."""
     weight_KD, total = layer.weight_KD, 0.0
     step = max(1, 2**20 // weight_KD.size)
@@ -346,7 +265,7 @@ def _trace_h(layer: _LastLayer) -> float:
     return total / layer.count
 
 
-def _largest_of_weight_block(layer: _LastLayer, notes: list[str]) -> float | None:
+def _largest_of_weight_block(layer: LastLayer, notes: list[str]) -> float | None:
     shape = layer.weight_KD.shape
 
     def product(vector: Floats) -> Floats:
@@ -359,7 +278,7 @@ def _largest_of_weight_block(layer: _LastLayer, notes: list[str]) -> float | Non
     return _largest(product, layer.weight_KD.size, "lambda_max_w", notes)
 
 
-def _largest_of_joint(checkpoint: Checkpoint, layer: _LastLayer, notes: list[str]) -> float | None:
+def _largest_of_joint(checkpoint: Checkpoint, layer: LastLayer, notes: list[str]) -> float | None:
     size = layer.weight_KD.size + layer.features_ND.size
     if size > MAX_LANCZOS_SIZE:
         notes.append(f"lambda_max_joint is left out: {size:,} variables, the limit is 8,000,000")
@@ -382,7 +301,7 @@ def _largest_of_joint(checkpoint: Checkpoint, layer: _LastLayer, notes: list[str
     return _largest(product, size, "lambda_max_joint", notes)
 
 
-def _logit_gradient(layer: _LastLayer, delta: float) -> Floats:
+def _logit_gradient(layer: LastLayer, delta: float) -> Floats:
     """p - y^delta (N, K), without cancellation where p_top is near one and is the target."""
     num_classes = len(layer.weight_KD)
     gradient_NK = layer.softmax.probabilities - delta / num_classes
@@ -416,7 +335,7 @@ def _largest(
 
 
 def _kappa_means(
-    checkpoint: Checkpoint, split: str, layer: _LastLayer, notes: list[str]
+    checkpoint: Checkpoint, split: str, layer: LastLayer, notes: list[str]
 ) -> float | None:
     try:
         centres = class_centres(checkpoint, split)
@@ -435,7 +354,7 @@ def _kappa_means(
     return float(values[-1] / values[0])
 
 
-def means_block(layer: _LastLayer, basis_DR: Floats) -> Floats:
+def means_block(layer: LastLayer, basis_DR: Floats) -> Floats:
     """The W block compressed to (1-perp) x (span of the basis): (J R, J R), dense and exact."""
     num_classes = len(layer.weight_KD)
     directions_KJ = complement_of_ones(num_classes)
@@ -457,60 +376,3 @@ def means_block(layer: _LastLayer, basis_DR: Floats) -> Floats:
     classes, rank = directions_KJ.shape[1], basis_DR.shape[1]
     ordered = block.reshape(classes, classes, rank, rank).transpose(0, 2, 1, 3)
     return ordered.reshape(size, size) / layer.count
-
-
-# --- theory beside it ---------------------------------------------------------------------------
-
-
-def _theory(
-    checkpoint: Checkpoint, layer: _LastLayer, penalties: _Penalties, notes: list[str]
-) -> dict[str, float | None]:
-    if not penalties.weight or not penalties.features:
-        return {}
-    if checkpoint.dim < checkpoint.num_classes - 1:
-        notes.append("theory_* is undefined: the closed form needs d >= K - 1")
-        return {}
-    counts = np.bincount(layer.labels_N, minlength=checkpoint.num_classes)
-    if counts.min() < 0.9 * counts.max():  # stratified splits of real data differ by a few
-        notes.append("theory_* is that of balanced classes, n = N / K; these are not balanced")
-    try:
-        problem = ufm.Problem(
-            num_classes=checkpoint.num_classes,
-            per_class=max(1, round(layer.count / checkpoint.num_classes)),
-            dim=checkpoint.dim,
-            lambda_w=penalties.weight,
-            lambda_h=penalties.features,
-            label_smoothing=checkpoint.metadata.label_smoothing or 0.0,
-        )
-    except UsageError as error:
-        notes.append(f"theory_* is undefined: {error.problem}")
-        return {}
-    return _theory_fields(problem)
-
-
-def _theory_fields(problem: ufm.Problem) -> dict[str, float | None]:
-    expected = ufm.curvature(problem)
-    loss_only, regularised = ufm.kappa_loss(problem), ufm.kappa_regularised(problem)
-    return {
-        "theory_lambda_max_w": expected.lambda_max_w,
-        "theory_lambda_max_h": expected.lambda_max_h,
-        "theory_lambda_max_joint": expected.lambda_max_joint,
-        "theory_trace_w": expected.trace_w,
-        "theory_trace_h": expected.trace_h,
-        "theory_kappa_means_w": loss_only,
-        "theory_kappa_regularised_w": regularised,
-        "theory_kappa_regularised_h": _regularised_features(problem, expected, regularised),
-        "theory_kappa_h_median": loss_only,
-        "theory_kappa_h_p90": loss_only,
-    }
-
-
-def _regularised_features(
-    problem: ufm.Problem, expected: ufm.Curvature, with_null_space: float
-) -> float:
-    if problem.dim >= problem.num_classes:
-        return with_null_space
-    # d = K - 1: no null space, the smallest eigenvalue is alpha^2 p_n / N + lambda_h
-    best = ufm.minimiser(problem)
-    smallest = best.alpha**2 * best.p_other / (problem.num_classes * problem.per_class)
-    return (expected.lambda_max_h + problem.lambda_h) / (smallest + problem.lambda_h)

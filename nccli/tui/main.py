@@ -207,7 +207,7 @@ class Main(Screen[None]):
 
     def _enter(self, widget: Widget) -> None:
         self.add_class("-overlay")
-        self.call_after_refresh(widget.focus)
+        self.set_focus(widget)  # not widget.focus(), which comes after keys that are typed fast
 
     def _leave_runs(self) -> None:
         self.remove_class("-overlay")
@@ -252,7 +252,7 @@ class Main(Screen[None]):
 
     def on_input_submitted(self) -> None:
         """Keep the filter, and go to the list."""
-        self.sidebar.runs.focus()
+        self.set_focus(self.sidebar.runs)
 
     def on_tab_bar_chosen(self, event: TabBar.Chosen) -> None:
         """A tab was clicked."""

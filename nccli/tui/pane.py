@@ -205,7 +205,7 @@ class Pane(Widget, can_focus=True):
             self.alone = widget
         self._at = (widget, row) if self.stops else None
         if not self.has_focus:
-            self.focus(scroll_visible=False)
+            self.screen.set_focus(self, scroll_visible=False)
         self.rearrange()
 
     def maximise(self) -> None:
