@@ -48,8 +48,8 @@ class Problem:
         for name, value in (("lambda_w", self.lambda_w), ("lambda_h", self.lambda_h)):
             if not SMALLEST_PENALTY <= value <= 1 / SMALLEST_PENALTY:
                 raise UsageError(
-                    f"{name} must be positive (1e-100 to 1e100), got {value}",
-                    remedy="without both penalties the minimum lies at infinity",
+                    f"{name} must be positive, got {value}",
+                    remedy="give 1e-100 to 1e100: without penalties the minimum is at infinity",
                 )
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label smoothing must lie in [0, 1), got {self.label_smoothing}")
