@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from textual.events import Callback
+from textual.events import Callback, Key
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 
@@ -21,6 +21,7 @@ from nccli.tui.painted import Painted
 
 CLASSES, DIM, PER_CLASS = 3, 5, 12
 EPOCHS = (1, 2, 4, 8)
+NAMES = {"[": "left_square_bracket", "/": "slash", "?": "question_mark"}
 
 
 def save(
@@ -87,6 +88,7 @@ def make_pair(folder: Path, *, seeds: Sequence[int] = (0,), **options: Any) -> P
 
 # --- driving ------------------------------------------------------------------------------------
 
+
 class Driver:
     """The app in a session of keys."""
 
@@ -103,9 +105,15 @@ class Driver:
 
     async def tap(self, key: str) -> None:
         """Press a key and wait for its handlers (much faster than Textual's pilot)."""
-        self.app.simulate_key(key)
+        character = key if len(key) == 1 else None
+        self.app.post_message(Key(NAMES.get(key, key), character))
         await _handled(self.app)
-        await _handled(self.app.screen.focused or self.app.screen)
+        focused = self.app.screen.focused or self.app.screen
+        for pump in [
+            focused,
+            *focused.ancestors,
+        ]:  # a key climbs up to the app, which has its meaning
+            await _handled(pump)
 
     async def until(self, condition: Function[[], bool], *, seconds: float = 20) -> None:
         """Wait for a condition; never longer than it takes."""
@@ -121,6 +129,16 @@ class Driver:
             await self.until(lambda: all(word in self.text for word in words), seconds=5)
         except TimeoutError:
             raise AssertionError(f"{words} not in\n{self.text}") from None
+
+    async def click(self, words: str) -> None:
+        """Click where the words stand on the screen."""
+        for widget in self.app.screen.query(Painted):
+            for y, line in enumerate(widget.plain().split("\n")):
+                if words in line and widget.is_on_screen and widget.size:
+                    origin = widget.content_region.offset
+                    await self._pilot.click(offset=(origin.x + line.index(words), origin.y + y))
+                    return
+        raise AssertionError(f"{words} not on the screen")
 
     async def resize(self, width: int, height: int) -> None:
         """Make the terminal larger or smaller."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nccli.charts import Chart, Span
+from nccli.tui.messages import Chosen
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Row
@@ -27,6 +28,10 @@ class ChartView(Painted):
         self.number = number
         self.note = ""  # behind the title
         self.active = False  # whether the cursor is on it
+
+    def on_click(self) -> None:
+        """A click puts the cursor on it."""
+        self.post_message(Chosen(self))
 
     def paint(self, width: int, height: int) -> Sequence[Row]:
         """The rows of the chart, behind a bar where it is in focus.

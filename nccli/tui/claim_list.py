@@ -9,6 +9,7 @@ from typing import Any
 from textual.events import Click
 
 from nccli.compare import Claim
+from nccli.tui.messages import Chosen
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Line, Row, over, wrapped
@@ -73,13 +74,17 @@ class ClaimList(Painted):
         claims = self.content.claims
         return claims[min(self.row, len(claims) - 1)] if claims else None
 
+    def lines(self, width: int) -> int:
+        """Rows that a claim takes with its evidence: beside it where there is room, else under."""
+        return 1 if width >= VERDICT + STATEMENT + STATEMENT else 2
+
     def paint(self, width: int, height: int) -> Sequence[Row]:
         """Heading, claims, and as much evidence as there is room for."""
         found, look = self.content, self.session.look
         heading = Line(width, look).add(found.heading, tint(look, "strong")).row()
         if not found.claims:
             return [heading, *wrapped(found.missing, width, look, style=tint(look, "note"))]
-        beside = width >= VERDICT + STATEMENT + STATEMENT
+        beside = self.lines(width) == 1
         under = not beside and height > 2 * len(found.claims)
         self._lines = 2 if under else 1
         rows: list[Row] = []
@@ -121,4 +126,4 @@ class ClaimList(Painted):
         place = (event.y - 1 + self._first) // self._lines
         if event.y >= 1 and 0 <= place < self.count:
             self.row = place
-            self.renew()
+            self.post_message(Chosen(self))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from textual.message import Message
@@ -38,7 +39,7 @@ def wanted_files(state: State) -> Iterator[tuple[Entry, Saved]]:
     Last epochs of the picked runs, then of runs whose loss is not known, then the picked runs
     from coarse to fine, at last the last epoch of every other run.
     """
-    picked = state.picked
+    picked = _taking_turns(state)
     others = [entry for entry in state.entries.values() if entry.key not in state.picks]
     yield from _last_files(picked)
     yield from _last_files([entry for entry in others if entry.group is None])
@@ -47,6 +48,13 @@ def wanted_files(state: State) -> Iterator[tuple[Entry, Saved]]:
             if place < len(entry.files):
                 yield entry, entry.files[-1 - place]
     yield from _last_files(others)
+
+
+def _taking_turns(state: State) -> list[Entry]:
+    """The picked runs, a group after the other: the first two already make a comparison."""
+    rounds = zip_longest(*(group.entries for group in state.groups))
+    found = [entry for members in rounds for entry in members if entry is not None]
+    return found + [entry for entry in state.picked if entry.group is None]
 
 
 def _last_files(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Saved]]:
@@ -117,6 +125,8 @@ def scan(paths: Sequence[Path]) -> Scanned:
                 found.setdefault(run, _listed(run))
             except InputError as error:  # it has just been moved away
                 problems.append(str(error))
+            except OSError as error:
+                problems.append(f"{run}: cannot be read ({error.strerror})")
     return Scanned(tuple(found.values()), "; ".join(problems) or None)
 
 

@@ -18,6 +18,7 @@ from nccli.tui.chart_view import ChartView
 from nccli.tui.claim_list import ClaimList
 from nccli.tui.footer import Footer
 from nccli.tui.header import Header
+from nccli.tui.hints import relevant
 from nccli.tui.keys import Key, Scope, bindings
 from nccli.tui.messages import Pick
 from nccli.tui.pane import Pane
@@ -99,26 +100,13 @@ class Main(Screen[None]):
 
     def relevant(self, line: Key) -> bool:
         """Whether a key does something here and now: the footer shows those."""
-        state, scope = self.session, self.scope
-        if scope == "filter":
-            return line.scope == scope
-        if line.scope not in ("screen", scope) or state.tab not in line.tabs:
-            return False
-        shown = not self.tabs.empty
-        needs = {
-            "step": len(state.epochs) > 1 and shown,
-            "end": len(state.epochs) > 1 and shown,
-            "rival": len(state.groups) > 2,
-            "move": shown or scope == "runs",
-            "maximise": shown,
-            "explain": (shown and (line.scope != "screen" or scope != "table")) or scope == "runs",
-            "log_scale": shown,
-            "temperature": shown,
-            "command": bool(state.groups),
-            "pick": self.sidebar.runs.current is not None,
-            "back": bool(scope == "runs" or state.filter or self.pane.alone),
-        }
-        return needs.get(line.action.partition("(")[0].removeprefix("screen."), True)
+        return relevant(
+            line,
+            self.session,
+            scope=self.scope,
+            shown=not self.tabs.empty,
+            alone=self.pane.alone is not None,
+        )
 
     # --- keys -----------------------------------------------------------------------------------
 
@@ -203,6 +191,8 @@ class Main(Screen[None]):
             self._leave_runs()
         elif self.pane.restore():
             self.pane.go()
+        else:
+            return
         self.renew()
 
     def _enter(self, widget: Widget) -> None:
@@ -262,7 +252,7 @@ class Main(Screen[None]):
         """A run was clicked."""
         self.action_pick()
 
-    def on_pane_moved(self) -> None:
+    def on_chosen(self) -> None:
         """A chart or a number was clicked."""
         self.renew()
 

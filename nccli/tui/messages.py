@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from textual.message import Message
+from textual.widget import Widget
 
 from nccli.tui.entry import Outcome, Saved
 from nccli.tui.state import Listed
@@ -27,6 +28,14 @@ class Measured(Message):
         self.key = key
         self.saved = saved
         self.outcome = outcome
+
+
+class Chosen(Message):
+    """A chart, a number or a claim was clicked."""
+
+    def __init__(self, widget: Widget) -> None:
+        super().__init__()
+        self.widget = widget
 
 
 class Pick(Message):

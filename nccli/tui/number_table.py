@@ -8,6 +8,7 @@ from typing import Any
 
 from textual.events import Click
 
+from nccli.tui.messages import Chosen
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
@@ -101,4 +102,4 @@ class NumberTable(Painted):
         place = event.y - 1 + self._first
         if event.y >= 1 and place < self.count:
             self.row = place
-            self.renew()
+            self.post_message(Chosen(self))

@@ -15,11 +15,13 @@ from nccli.tui.comparison import comparison_numbers
 from nccli.tui.defaults import BASELINE
 from nccli.tui.entry import Group
 from nccli.tui.number_table import NumberTable
-from nccli.tui.pane import NARROWEST, Pane, Rows, Stop
+from nccli.tui.pane import Pane, Rows, Stop
+from nccli.tui.plan import NARROWEST
 from nccli.tui.state import State
 
 LOWEST_TABLE = 7
 WHY_NOT = "They speak of cross-entropy against label smoothing: pick a CE and an LS run ([, space)."
+WAITING = "They wait for a measured epoch of both."
 
 
 class Overview(Pane):
@@ -52,7 +54,7 @@ class Overview(Pane):
         if size.width < NARROWEST or size.height < LOWEST_TABLE + 4:
             return [(self.stop[0], size.region)]
         count = self.claims.count
-        full, brief = 2 * count + 2, count + 3
+        full, brief = self.claims.lines(size.width) * count + 2, count + 3
         rows = self.table.count + 1
         top = full if size.height - full >= min(rows, LOWEST_TABLE + 5) else brief
         top = min(top, size.height - LOWEST_TABLE) if count else 3
@@ -67,7 +69,8 @@ class Overview(Pane):
         title = "The paper's claims (arXiv 2402.03979)"
         found = [] if first is None or rival is None else _claims(state, first, rival)
         if not found:
-            return Statements(heading=title, claims=(), missing=WHY_NOT)
+            waits = BASELINE in {group.name for group in state.groups} and rival is not None
+            return Statements(heading=title, claims=(), missing=WAITING if waits else WHY_NOT)
         return Statements(heading=f"{_score(found)}: {title[0].lower()}{title[1:]}", claims=found)
 
 

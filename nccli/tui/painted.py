@@ -37,6 +37,7 @@ class Painted(Widget):
     def renew(self) -> None:
         """Draw again; only the cells that differ are marked for sending."""
         if not self.is_attached or not self.size:
+            self._size_drawn = None  # not on the screen: drawn when it is
             return
         before, size, look = self._rows, self._size_drawn, self._look_drawn
         self._draw()

@@ -3,79 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
-from textual.events import Click
 from textual.geometry import Region, Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
-from textual.message import Message
 from textual.widget import Widget
 
 from nccli.tui.chart_view import ChartView
 from nccli.tui.claim_list import ClaimList
 from nccli.tui.keys import bindings
+from nccli.tui.messages import Chosen
 from nccli.tui.number_table import NumberTable
+from nccli.tui.plan import TWO_COLUMNS, Plan, plan
 from nccli.tui.state import State
 
 Rows = NumberTable | ClaimList
 Stop = tuple[ChartView | Rows, int]  # a widget that can be in focus, and the row within it
-
-TWO_COLUMNS = 84  # columns from which two charts stand side by side
-LOWEST_CHART = 8  # rows: title, five of plot, axis and its labels
-GOOD_CHART = 13  # rows that a chart takes before the table has more than its least
-LOWEST_TABLE = 6  # rows, the header with them
-NARROWEST = 56  # columns under which one thing at a time is shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Which charts stand where, and where the table is."""
-
-    charts: tuple[tuple[int, Region], ...] = ()
-    table: Region | None = None
-
-
-def plan(size: Size, *, charts: int, rows: int, at: int | None, wide: int = TWO_COLUMNS) -> Plan:
-    """Share `size` between `charts` pictures and a table of `rows` lines (header included).
-
-    `at` is the chart in focus, None where the table is. What does not fit is left out, never what
-    is in focus: from all charts and the whole table down to a single one of them.
-    """
-    if size.width < NARROWEST or size.height < LOWEST_CHART + LOWEST_TABLE or not charts:
-        return _only(size, charts, at)
-    columns = min(charts, 2 if size.width >= wide else 1)
-    lines = -(-charts // columns)
-    least = min(rows, LOWEST_TABLE)
-    shown = max(1, min(lines, (size.height - least) // LOWEST_CHART))
-    table = min(rows, max(least, size.height - shown * GOOD_CHART))
-    return _stacked(size, charts, columns, shown, table, at or 0)
-
-
-def _only(size: Size, charts: int, at: int | None) -> Plan:
-    if at is None or not charts:
-        return Plan(table=size.region)
-    return Plan(charts=((at, size.region),))
-
-
-def _stacked(size: Size, charts: int, columns: int, shown: int, table: int, at: int) -> Plan:
-    """`shown` lines of charts, among them that of chart `at`, above `table` rows."""
-    lines = -(-charts // columns)
-    first = max(0, min(at // columns - (shown - 1), lines - shown)) if shown < lines else 0
-    first = max(first, at // columns - shown + 1)
-    heights = [(size.height - table) * (i + 1) // shown - (size.height - table) * i // shown
-               for i in range(shown)]  # fmt: skip
-    placed = []
-    top = 0
-    for line, height in enumerate(heights, first):
-        members = range(line * columns, min(charts, (line + 1) * columns))
-        width = size.width // columns
-        for column, index in enumerate(members):
-            last = column == columns - 1
-            across = size.width - column * width if last else width
-            placed.append((index, Region(column * width, top, across, height)))
-        top += height
-    return Plan(charts=tuple(placed), table=Region(0, top, size.width, size.height - top))
 
 
 class PaneLayout(Layout):
@@ -104,9 +47,6 @@ class Pane(Widget, can_focus=True):
     The pane alone has Textual's focus: when that moves, the whole screen is sent again. Which
     chart or row the cursor is on is the pane's own affair.
     """
-
-    class Moved(Message):
-        """A click has moved the cursor."""
 
     BINDINGS = bindings("chart") + bindings("table")
     two_columns = TWO_COLUMNS
@@ -190,7 +130,7 @@ class Pane(Widget, can_focus=True):
 
     def move(self, steps: int) -> None:
         """Put the cursor on the next thing."""
-        stops = self.stops
+        stops = [one for one in self.stops if not self.alone or isinstance(one[0], ChartView)]
         if not stops:
             return
         place = stops.index(self.stop) + steps
@@ -246,11 +186,10 @@ class Pane(Widget, can_focus=True):
         """The cursor is elsewhere."""
         self.renew()
 
-    def on_click(self, event: Click) -> None:
-        """A click puts the cursor on a chart, or where the list under it has put its row."""
-        widget = event.widget
+    def on_chosen(self, message: Chosen) -> None:
+        """A click puts the cursor on a chart, or where the list has put its row."""
+        widget = message.widget
         if isinstance(widget, ChartView):
             self.go((widget, 0))
-        elif isinstance(widget, (NumberTable, ClaimList)) and widget.count:
+        elif isinstance(widget, (NumberTable, ClaimList)):
             self.go((widget, widget.row))
-        self.post_message(self.Moved())

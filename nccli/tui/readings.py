@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from nccli.calibration import CalibrationReport, Scores
@@ -24,6 +25,7 @@ _WAYS = {row.key: row.better for row in COMPARED}
 _LABELS = {row.key: row.label for row in COMPARED}
 
 
+@cache
 def meaning(key: str) -> Quantity:
     """What a number is, by its dotted name."""
     part, *rest = key.split(".")
