@@ -359,6 +359,7 @@ def test_coarse_to_fine_gives_a_curve_its_shape_early():
 
 def test_saved_epochs_that_grow_by_factors_get_a_logarithmic_axis():
     assert grow_by_factors([1, 2, 3, 4, 7, 11, 18, 29, 47, 76, 124, 200])
+    assert grow_by_factors([1, 10, 50, 100, 200])
     assert not grow_by_factors(list(range(1, 201)))
     assert not grow_by_factors([0, 1, 2, 4, 1000])
     assert not grow_by_factors([])

@@ -29,13 +29,18 @@ def view(
     from nccli.cli.compare import run_directories
 
     words = paths or [str(_sample_runs())]
-    runs, _ = run_directories(words)
+    runs, _ = run_directories(words)  # raises where there is none
+    # directories go in whole: a run that appears below one later is followed too
+    places = [Path(word) for word in words if Path(word).is_dir()]
+    shown = places if len(places) == len(words) else runs
     if screenshot is not None:
         if not screenshot.parent.is_dir():
             raise NotFoundError("no such directory", source=screenshot.parent, remedy="make it")
         from nccli.tui import screenshot as draw
 
-        draw(runs, size=_size(size), press=[key for key in press.split(",") if key], out=screenshot)
+        draw(
+            shown, size=_size(size), press=[key for key in press.split(",") if key], out=screenshot
+        )
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
@@ -44,7 +49,7 @@ def view(
         )
     from nccli.tui import run
 
-    run(runs, tab=tab)
+    run(shown, tab=tab)
 
 
 def _sample_runs() -> Path:

@@ -29,7 +29,7 @@ def default_picks(entries: Sequence[Entry]) -> set[Path]:
 
 
 def grow_by_factors(epochs: Sequence[int]) -> bool:
-    """Whether saved epochs grow like 1, 2, 4, 8: half of them in the first quarter of the time."""
+    """Whether saved epochs grow like 1, 2, 4, 8: half of them in the first third of the time."""
     if not epochs or epochs[0] < 1:
         return False
-    return epochs[-1] / epochs[0] >= 30 and epochs[len(epochs) // 2] < epochs[-1] / 4
+    return epochs[-1] / epochs[0] >= 30 and epochs[len(epochs) // 2] < epochs[-1] / 3
