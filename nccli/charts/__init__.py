@@ -10,12 +10,13 @@ column wide. The heatmap of the Gram matrix is not drawn here.
 
 from nccli.charts.lines import line_chart
 from nccli.charts.palette import mark, series_style
-from nccli.charts.parts import Bin, Chart, Look, Reference, Series, Span
+from nccli.charts.parts import Bin, Binned, Chart, Look, Reference, Series, Span
 from nccli.charts.reliability import reliability_chart
 from nccli.charts.spark import sparkline
 
 __all__ = [
     "Bin",
+    "Binned",
     "Chart",
     "Look",
     "Reference",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,21 @@ class Reference:
 
     value: float
     label: str
+
+
+class Binned(Protocol):
+    """What a reliability diagram reads of a bin: `Bin` has it, and calibration's own bins do."""
+
+    @property
+    def lower(self) -> float: ...
+    @property
+    def upper(self) -> float: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def confidence(self) -> float | None: ...
+    @property
+    def accuracy(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

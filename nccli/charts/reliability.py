@@ -9,7 +9,7 @@ from nccli.charts.card import empty_card, small_card, too_small
 from nccli.charts.frame import glyphs
 from nccli.charts.lettering import decimal, fit
 from nccli.charts.palette import bold, ink, layered, mark, series_style
-from nccli.charts.parts import Bin, Chart, Look
+from nccli.charts.parts import Binned, Chart, Look
 from nccli.charts.spark import eighths
 
 NAME = "confidence"
@@ -77,7 +77,7 @@ class Bar:
 
 
 def reliability_chart(
-    bins: Sequence[Bin],
+    bins: Sequence[Binned],
     *,
     title: str,
     width: int,
@@ -113,14 +113,14 @@ def reliability_chart(
 # --- layout ---------------------------------------------------------------------------------
 
 
-def _columns(bins: Sequence[Bin], room: int) -> int:
+def _columns(bins: Sequence[Binned], room: int) -> int:
     """Cells across: equal bins get the same whole number of cells each."""
     number = len(bins)
     equal = all(abs(one.upper - one.lower - 1 / number) < 1e-6 for one in bins)
     return room // number * number if bins and equal and number <= room else room
 
 
-def _bar(one: Bin, plot: Plot) -> Bar | None:
+def _bar(one: Binned, plot: Plot) -> Bar | None:
     """A bin in cells; None when it holds nothing or has no place in [0, 1]."""
     accuracy = _unit(one.accuracy)
     lower, upper = _unit(one.lower), _unit(one.upper)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.text import Text
 
 from nccli.calibration import CalibrationReport
-from nccli.charts import Bin, Chart, Look, Series, line_chart, reliability_chart
+from nccli.charts import Chart, Look, Series, line_chart, reliability_chart
 from nccli.checkpoint import group_name
 from nccli.result import quantities
 
@@ -99,7 +99,7 @@ def reliability_charts(results: Sequence[CalibrationReport]) -> list[Text]:
         epoch = "" if result.epoch is None else f" epoch {result.epoch}"
         scores = f"ECE {result.ece:.3f}  n={result.n:,}"
         chart = reliability_chart(
-            [_bin(one) for one in result.bins],
+            result.bins,
             title=f"{_group(result)}{epoch} {result.split}  {scores}",
             width=_width(),
             height=HEIGHT + 4,
@@ -108,13 +108,3 @@ def reliability_charts(results: Sequence[CalibrationReport]) -> list[Text]:
         )
         charts += [Text(), as_text(chart)]
     return charts
-
-
-def _bin(one: Any) -> Bin:
-    return Bin(
-        lower=one.lower,
-        upper=one.upper,
-        count=one.count,
-        confidence=one.confidence,
-        accuracy=one.accuracy,
-    )

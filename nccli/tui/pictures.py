@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nccli.calibration import CalibrationReport, ReliabilityBin
-from nccli.charts import Bin, Chart, line_chart, reliability_chart
+from nccli.charts import Chart, line_chart, reliability_chart
 from nccli.tui.entry import Group
 from nccli.tui.loading import progress
 from nccli.tui.palette import tint
@@ -50,7 +50,7 @@ def draw_reliability(state: State, place: int, note: str, width: int, height: in
         reason = "; ".join(report.notes) or "temperature scaling failed"
         return _card(state, name, reason, width, height)
     return reliability_chart(
-        [_bin(one) for one in bins],
+        bins,
         title=_title(state, f"{name}  {note}".rstrip(), report, observation.epoch, width - 2),
         width=width,
         height=height,
@@ -73,16 +73,6 @@ def _bins(report: CalibrationReport, *, after: bool) -> Sequence[ReliabilityBin]
     if not after:
         return report.bins
     return None if report.calibrated is None else report.calibrated.bins
-
-
-def _bin(one: ReliabilityBin) -> Bin:
-    return Bin(
-        lower=one.lower,
-        upper=one.upper,
-        count=one.count,
-        confidence=one.confidence,
-        accuracy=one.accuracy,
-    )
 
 
 def why_nothing(state: State, groups: Sequence[Group], key: str | None = None) -> str:

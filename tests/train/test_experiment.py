@@ -500,8 +500,8 @@ def test_a_run_json_without_settings_cannot_be_resumed(tmp_path):
         train(SETTINGS, tmp_path / "run", resume=True)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_asking_for_an_absent_gpu_is_a_usage_error(tmp_path):
+def test_asking_for_an_absent_gpu_is_a_usage_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="finds no CUDA device; choose --device cpu"):
         train(SETTINGS, tmp_path / "run", device="cuda")
     assert not (tmp_path / "run").exists()
