@@ -9,8 +9,8 @@ from typing import Any
 from textual.events import Click
 
 from nccli.compare import Claim
+from nccli.tui.listed import Listed
 from nccli.tui.messages import Chosen
-from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Line, Row, over, wrapped
 from nccli.tui.state import State
@@ -30,7 +30,7 @@ class Statements:
     missing: str = ""
 
 
-class ClaimList(Painted):
+class ClaimList(Listed[Statements]):
     """One claim a line or two, as the room allows; the one in focus always has its evidence."""
 
     DEFAULT_CSS = """
@@ -38,25 +38,8 @@ class ClaimList(Painted):
     """
 
     def __init__(self, state: State, source: Callable[[], Statements], **options: Any) -> None:
-        super().__init__(state, **options)
-        self._source = source
-        self._content: Statements | None = None
-        self.row = 0
-        self.active = False  # whether the cursor is in it
+        super().__init__(state, source, **options)
         self._lines = 1  # rows on the screen that each claim has
-        self._first = 0
-
-    @property
-    def content(self) -> Statements:
-        """What the list shows, judged once for each change of the state."""
-        if self._content is None:
-            self._content = self._source()
-        return self._content
-
-    def renew(self) -> None:
-        """Judge and draw again."""
-        self._content = None
-        super().renew()
 
     @property
     def count(self) -> int:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
-from textual.widget import Widget
-
-from nccli.tui.chart_view import ChartView
 from nccli.tui.comparison import comparison_numbers
-from nccli.tui.number_table import NumberTable
-from nccli.tui.pane import Pane, Rows
-from nccli.tui.pictures import draw_curves
+from nccli.tui.curves_pane import CurvesPane
 from nccli.tui.readings import compared_rows
 from nccli.tui.state import State
 
@@ -30,28 +23,11 @@ NUMBERS = (
 )
 
 
-class Collapse(Pane):
+class Collapse(CurvesPane):
     """Four curves above the numbers."""
 
+    CURVES = CHARTS
+
     def __init__(self, state: State, **options: Any) -> None:
-        super().__init__(state, **options)
-        self._charts = [
-            ChartView(state, partial(draw_curves, state, key, title), key) for key, title in CHARTS
-        ]
         rows = compared_rows(NUMBERS)
-        self.table = NumberTable(state, lambda: comparison_numbers(state, rows))
-
-    def compose(self) -> Iterator[Widget]:
-        """Charts and table."""
-        yield from self._charts
-        yield self.table
-
-    @property
-    def charts(self) -> Sequence[ChartView]:
-        """The four curves."""
-        return self._charts
-
-    @property
-    def lists(self) -> Sequence[Rows]:
-        """The numbers."""
-        return (self.table,)
+        super().__init__(state, lambda: comparison_numbers(state, rows), **options)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
-
-from textual.widget import Widget
 
 from nccli.charts import series_style
 from nccli.render import shown
-from nccli.tui.chart_view import ChartView
 from nccli.tui.comparison import group_cell
+from nccli.tui.curves_pane import CurvesPane
 from nccli.tui.entry import Group
-from nccli.tui.number_table import Numbers, NumberTable
+from nccli.tui.number_table import Numbers
 from nccli.tui.palette import tint
-from nccli.tui.pane import Pane, Rows
-from nccli.tui.pictures import draw_curves
 from nccli.tui.readings import label, theory_key
 from nccli.tui.rows import Cell, Column
 from nccli.tui.state import State
@@ -38,30 +32,13 @@ NUMBERS = tuple(
 NOTE = "loss only unless regularised; UFM: the closed form at the collapsed optimum"
 
 
-class Hessian(Pane):
+class Hessian(CurvesPane):
     """Four curves with the theory's marks, above measured, theory and their ratio."""
 
+    CURVES = CHARTS
+
     def __init__(self, state: State, **options: Any) -> None:
-        super().__init__(state, **options)
-        self._charts = [
-            ChartView(state, partial(draw_curves, state, key, title), key) for key, title in CHARTS
-        ]
-        self.table = NumberTable(state, lambda: theory_numbers(state))
-
-    def compose(self) -> Iterator[Widget]:
-        """Charts and table."""
-        yield from self._charts
-        yield self.table
-
-    @property
-    def charts(self) -> Sequence[ChartView]:
-        """The four curves."""
-        return self._charts
-
-    @property
-    def lists(self) -> Sequence[Rows]:
-        """Measured beside theory."""
-        return (self.table,)
+        super().__init__(state, lambda: theory_numbers(state), **options)
 
 
 def theory_numbers(state: State) -> Numbers:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from textual.events import Click
 
+from nccli.tui.listed import Listed
 from nccli.tui.messages import Chosen
-from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
-from nccli.tui.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,32 +23,12 @@ class Numbers:
     note: str = ""  # under the rows, where there is room
 
 
-class NumberTable(Painted):
+class NumberTable(Listed[Numbers]):
     """Rows of numbers under a header."""
 
     DEFAULT_CSS = """
     NumberTable { padding: 0 1; }
     """
-
-    def __init__(self, state: State, source: Callable[[], Numbers], **options: Any) -> None:
-        super().__init__(state, **options)
-        self._source = source
-        self._content: Numbers | None = None
-        self.row = 0
-        self.active = False  # whether the cursor is in it
-        self._first = 0  # the first row in view
-
-    @property
-    def content(self) -> Numbers:
-        """What the table shows, computed once for each change of the state."""
-        if self._content is None:
-            self._content = self._source()
-        return self._content
-
-    def renew(self) -> None:
-        """Compute and draw again."""
-        self._content = None
-        super().renew()
 
     @property
     def count(self) -> int:
