@@ -17,6 +17,7 @@ from nccli.text import shortlist
 
 FloatArray = NDArray[np.floating[Any]]
 RowReader = Callable[[int, int], NDArray[Any]]
+RowStreamer = Callable[[int, int, int], Iterator[tuple[int, NDArray[Any]]]]
 
 # Rows per block are chosen so that a float64 block of features stays near this size: large
 # enough for a GEMM to run at speed, small enough that memory does not depend on N.
@@ -30,6 +31,8 @@ class LazyArray:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     reader: RowReader = field(repr=False)
+    streamer: RowStreamer | None = field(default=None, repr=False)
+    chunk_rows: int = 1  # rows that are stored together: reading fewer reads them again
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> LazyArray:
@@ -46,13 +49,24 @@ class LazyArray:
         """Return the whole array."""
         return self.reader(0, self.shape[0])
 
+    def stream(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield (first row, at most `step` rows) from start to stop-1, in the array's own dtype.
+
+        A block is valid until the next one is asked for: its memory may be used again.
+        """
+        if self.streamer is not None:
+            yield from self.streamer(start, stop, step)
+            return
+        for first in range(start, stop, step):
+            yield first, self.rows(first, min(first + step, stop))
+
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Yield (row slice, float64 block) over all rows, in order."""
         width = int(np.prod(self.shape[1:], dtype=np.int64))
         step = max(1, BLOCK_BYTES // (8 * max(width, 1)))
-        for start in range(0, self.shape[0], step):
-            stop = min(start + step, self.shape[0])
-            yield slice(start, stop), np.asarray(self.rows(start, stop), dtype=np.float64)
+        for start, values in self.stream(0, self.shape[0], step):
+            block = np.array(values, dtype=np.float64)  # a copy: the caller may keep it
+            yield slice(start, start + len(block)), block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

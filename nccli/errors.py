@@ -13,6 +13,9 @@ NccliError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 from nccli.text import visible
@@ -88,3 +91,14 @@ class Interrupted(NccliError):
     """The user pressed Ctrl-C."""
 
     exit_code = 130
+
+
+@contextmanager
+def locate_errors(path: Path) -> Iterator[None]:
+    """Give every InputError raised inside the file's name, once."""
+    try:
+        yield
+    except InputError as error:
+        if error.source is None:
+            error.source = str(path)
+        raise

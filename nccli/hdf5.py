@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +34,14 @@ from nccli.checkpoint import (
     check_labels,
     count_classes,
 )
-from nccli.errors import ContentError, FormatError, InputError, NotFoundError
+from nccli.errors import ContentError, FormatError, NotFoundError, locate_errors
 from nccli.publish import publish_bytes
+from nccli.stored import Identity, lazy_array
 from nccli.text import plural
 
-LARGEST_VALUE = 1e140  # sums of squares of anything larger overflow a double
+__all__ = ["Identity", "locate_errors", "read_checkpoint", "write_checkpoint"]
+
 MAX_ROOT_NAMES = 1_000  # a checkpoint has a handful; a file with more is not one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Which bytes a reader has seen: a published file never changes, so neither may this."""
-
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Identity:
-        """Return the identity of the file now at `path`."""
-        status = path.stat()
-        return cls(
-            device=status.st_dev,
-            inode=status.st_ino,
-            size=status.st_size,
-            modified_ns=status.st_mtime_ns,
-        )
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -98,17 +79,6 @@ def write_checkpoint(
         Checkpoint.from_arrays(splits, weight=weight, bias=bias, metadata=meta)
         _check_writable_types(splits, weight, bias)
     publish_bytes(Path(path), _image(splits, weight, bias, meta))
-
-
-@contextmanager
-def locate_errors(path: Path) -> Iterator[None]:
-    """Give every InputError raised inside the file's name, once."""
-    try:
-        yield
-    except InputError as error:
-        if error.source is None:
-            error.source = str(path)
-        raise
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -251,7 +221,10 @@ def _dataset(group: h5py.Group, name: str, *, kind: str, rank: int) -> h5py.Data
             remedy=_REMEDIES[kind],
         )
     if len(found.shape) != rank:
-        raise FormatError(f"{where} must have {rank} dimensions, got shape {found.shape}")
+        raise FormatError(
+            f"{where} must have {plural(rank, 'dimension')}, got shape {found.shape}",
+            remedy="of one-hot rows save the argmax" if kind == "integer" else None,
+        )
     if found.size and not found.id.get_storage_size():
         raise FormatError(
             f"{where} was declared with shape {found.shape} and never written",
@@ -261,36 +234,13 @@ def _dataset(group: h5py.Group, name: str, *, kind: str, rank: int) -> h5py.Data
 
 
 def _lazy(dataset: h5py.Dataset, path: Path, identity: Identity) -> LazyArray:
-    name = dataset.name.strip("/")
-
-    def rows(start: int, stop: int) -> NDArray[Any]:
-        with locate_errors(path), _opened(path) as file:
-            if Identity.of(path) != identity:
-                raise FormatError("changed while it was being read", remedy="run it again")
-            values: NDArray[Any] = file[name][start:stop]
-            _check_finite(values, name, start)
-        return values
-
-    return LazyArray(shape=dataset.shape, dtype=dataset.dtype, reader=rows)
+    return lazy_array(dataset, path, identity, _reopened)
 
 
-def _check_finite(values: NDArray[Any], name: str, first_row: int) -> None:
-    if values.dtype.kind != "f":
-        return
-    if np.isfinite(values).all():
-        if values.dtype.itemsize == 8 and np.abs(values).max(initial=0.0) > LARGEST_VALUE:
-            raise ContentError(
-                f"{name} holds values above {LARGEST_VALUE:.0e}, whose squares overflow",
-                remedy="the network diverged: look at an earlier epoch",
-            )
-        return
-    wrong = ~np.isfinite(values)
-    row = first_row + int(np.argwhere(wrong)[0][0])
-    what = "NaN" if np.isnan(values[wrong]).all() else "NaN or Inf"
-    raise ContentError(
-        f"{name} holds {what} ({plural(int(wrong.sum()), 'value')}, first in row {row})",
-        remedy="the network diverged or its features overflowed: look at an earlier epoch",
-    )
+@contextmanager
+def _reopened(path: Path) -> Iterator[h5py.File]:
+    with locate_errors(path), _opened(path) as file:
+        yield file
 
 
 def _assemble(

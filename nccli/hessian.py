@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from nccli.centres import class_centres
 from nccli.checkpoint import Checkpoint
+from nccli.collapse.centres import class_centres
 from nccli.curvature import (
     apply_softmax_curvature,
     centred_rank,

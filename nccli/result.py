@@ -22,6 +22,8 @@ class Quantity:
     label: str  # for people: a table heading or chart title
     definition: str = ""  # one line, in the symbols of the paper
     source: str = ""  # who defined it
+    elsewhere: str = ""  # where other codes and papers differ from this definition
+    on_test: str = ""  # what is different on a split other than train
     unit: str = ""
     ideal: float | None = None  # its value at exact neural collapse, where there is one
     better: Better | None = None  # which way is better, where that makes sense

@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nccli.checkpoint import group_name
+from nccli.conventions import Convention, meanings, reading
 from nccli.render import shown
-from nccli.result import quantities, record
+from nccli.result import quantities
 from nccli.text import visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring scipy in
@@ -28,11 +29,14 @@ _VERDICT_STYLES = {"supported": "green", "not supported": "red", "undecided": "y
 _VERDICT_MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
 
 
-def results_table(results: Sequence[Any]) -> RenderableType:
-    """A few results side by side with every number; many as rows with the brief ones, by run."""
-    if len(results) <= MAX_SIDE_BY_SIDE and len({result.path for result in results}) == 1:
-        return _full(results)
-    return Group(*_brief_by_run(results))
+def results_table(results: Sequence[Any], convention: Convention | None = None) -> RenderableType:
+    """A few results side by side with every number; many as rows with the brief ones, by run.
+
+    convention: the source whose headings and scales are shown, of collapse metrics; None: ours.
+    """
+    side_by_side = len(results) <= MAX_SIDE_BY_SIDE and len({one.path for one in results}) == 1
+    parts = [_full(results, convention)] if side_by_side else _by_run(results, convention)
+    return Group(*parts, *([] if convention is None else [_text(convention.line, "dim")]))
 
 
 def _grid(*, title: str = "") -> Table:
@@ -47,8 +51,8 @@ def _text(value: object, style: str = "") -> Text:
 # --- a few results, every number ----------------------------------------------------------------
 
 
-def _full(results: Sequence[Any]) -> RenderableType:
-    rows = [record(result) for result in results]
+def _full(results: Sequence[Any], convention: Convention | None) -> RenderableType:
+    rows = [reading(result, convention) for result in results]
     paired = {name for name in rows[0] if f"theory_{name}" in rows[0]}
     if paired and len(rows) == 1:
         return Group(_heading(results[0]), _against_theory(results[0], rows[0], paired))
@@ -58,9 +62,10 @@ def _full(results: Sequence[Any]) -> RenderableType:
     for name, _ in columns:
         table.add_column(_text(name), justify="right")
     ideals = any(meaning.ideal is not None for meaning in quantities(results[0]).values())
+    ideals = ideals and "intervals" not in rows[0]  # 80 columns hold no more
     if ideals:
         table.add_column("at collapse", justify="right", style="dim")
-    for name, meaning in quantities(results[0]).items():
+    for name, meaning in meanings(results[0], convention).items():
         if name in _HEADING or not _is_number_row(rows, name):
             continue
         cells = [_text(shown(row[name]) if name in row else "") for _, row in columns]
@@ -70,19 +75,30 @@ def _full(results: Sequence[Any]) -> RenderableType:
 
 
 def _columns_of(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """A split's own column, and beside it that of its scores after temperature scaling."""
-    after = row.get("calibrated")
-    own = [(row["split"], row)]
-    return own if after is None else [*own, ("after T, cross-fitted", after)]
+    """A split's own column, and beside it its intervals, or its scores after scaling."""
+    columns = [(row["split"], row)]
+    if row.get("calibrated") is not None:
+        columns.append(("after T, cross-fitted", row["calibrated"]))
+    if row.get("intervals") is not None:
+        found = {name: _interval(one) for name, one in row["intervals"].items()}
+        columns.append(("95 % interval", found))
+    return columns
+
+
+def _interval(one: dict[str, Any] | None) -> str:
+    return "" if one is None else f"[{shown(one['low'])}, {shown(one['high'])}]"
 
 
 _HEADING = (
     "path", "split", "epoch", "loss_name", "label_smoothing", "seed", "num_classes", "dim", "notes",
-    "bins", "calibrated", "rank_cut", "rank_gap", "lambda_h_source", "fold_temperatures",
+    "bins", "calibrated", "intervals", "rank_cut", "rank_gap", "lambda_h_source",
+    "fold_temperatures",
 )  # fmt: skip
 
 
 def _is_number_row(rows: list[dict[str, Any]], name: str) -> bool:
+    if name in ("num_present", "num_present_train"):  # news only where a class is missing
+        return any(row[name] != row["num_classes"] for row in rows)
     return not any(isinstance(row[name], (dict, str)) for row in rows)
 
 
@@ -124,13 +140,13 @@ def _against_theory(result: Any, row: dict[str, Any], paired: set[str]) -> Rende
 # --- many results, one line each ----------------------------------------------------------------
 
 
-def _brief_by_run(results: Sequence[Any]) -> Iterable[RenderableType]:
+def _by_run(results: Sequence[Any], convention: Convention | None) -> Iterable[RenderableType]:
     groups = [list(members) for _, members in groupby(results, key=_run_of)]
     for index, members in enumerate(groups):
         if index:
             yield Text()
         yield _run_heading(members)
-        yield _brief(members)
+        yield _brief(members, convention)
 
 
 def _run_of(result: Any) -> tuple[str, Any]:
@@ -150,9 +166,9 @@ def _run_heading(members: Sequence[Any]) -> Text:
     return heading.append(visible(f"  {loss}  {seed}"), style="dim")
 
 
-def _brief(members: Sequence[Any]) -> Table:
+def _brief(members: Sequence[Any], convention: Convention | None) -> Table:
     table = _grid()
-    columns = {name: meaning for name, meaning in quantities(members[0]).items() if meaning.brief}
+    columns = {name: one for name, one in meanings(members[0], convention).items() if one.brief}
     by_file = any(result.epoch is None for result in members)
     if by_file:
         columns.pop("epoch", None)
@@ -160,8 +176,9 @@ def _brief(members: Sequence[Any]) -> Table:
     for meaning in columns.values():
         table.add_column(_text(meaning.label), justify="right", overflow="fold")
     for result in members:
+        row = reading(result, convention)
         name = [_text(Path(result.path).name)] if by_file else []
-        table.add_row(*name, *(_text(shown(getattr(result, column))) for column in columns))
+        table.add_row(*name, *(_text(shown(row[column])) for column in columns))
     return table
 
 
@@ -279,7 +296,9 @@ def mean_and_spread(mean: float | None, spread: float | None) -> str:
     if mean is None:
         return "–"
     value = f"{mean:.3g}" if abs(mean) < 1e5 else f"{mean:.1e}"
-    return value if spread is None else f"{value} ± {spread:.1g}"
+    if spread is None:
+        return value
+    return f"{value} ± {spread:.0f}" if 10 <= spread < 1e5 else f"{value} ± {spread:.1g}"
 
 
 def claims_table(claims: Sequence[Claim]) -> RenderableType:

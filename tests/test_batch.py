@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import make_runs
 
-from nccli.batch import each
+from nccli import batch
+from nccli.batch import Engine, each
 from nccli.compare import claims, compare, t_interval, trajectory
 from nccli.errors import InputError, NotFoundError
 from nccli.observe import observe, observe_run
@@ -30,6 +34,115 @@ def test_errors_stand_in_their_place():
         "bad: wrong",
         "b",
     ]
+
+
+PATHS = [Path(f"{number:03}") for number in range(100)]
+
+
+def threads(workers=4, pool=ThreadPoolExecutor):
+    return Engine(open=pool, workers=workers)
+
+
+def name_after_a_while(path):
+    time.sleep(0.002 * (7 - int(path.name) % 8))  # the later of eight are ready first
+    return [path.name]
+
+
+def test_answers_come_in_the_order_of_the_inputs_whoever_is_ready_first():
+    found = list(each(PATHS, name_after_a_while, engine=threads()))
+    assert found == [[path.name] for path in PATHS]
+
+
+def test_what_is_known_already_keeps_its_place():
+    inputs = [["known"], Path("1"), NotFoundError("gone"), Path("2"), ["known too"]]
+    for engine in (None, threads()):
+        found = [str(item) for (item,) in each(inputs, name_after_a_while, engine=engine)]
+        assert found == ["known", "1", "gone", "2", "known too"]
+
+
+@pytest.mark.parametrize("slow", ["000", "050"])
+def test_ten_thousand_files_are_given_out_a_few_at_a_time(slow):
+    taken, done, widest = 0, 0, 0
+    held = threading.Event()
+
+    def inputs():
+        nonlocal taken, widest
+        for number in range(10_000):
+            taken += 1
+            widest = max(widest, taken - done)
+            yield Path(f"{number:03}")
+
+    def work(path):
+        nonlocal done
+        if path.name == slow:
+            held.wait(0.2)
+        done += 1
+        return [path.name]
+
+    answers = each(inputs(), work, engine=threads())
+    assert next(answers) == ["000"]
+    assert taken <= batch.AHEAD + 1
+    assert sum(1 for _ in answers) == 9_999
+    assert widest <= threads().in_flight + 1
+
+
+class Forgetful(ThreadPoolExecutor):
+    """An executor whose workers die of some files: always of `bad`, of `once` the first time."""
+
+    seen: list[str]
+
+    def submit(self, function, path, *rest):
+        self.seen.append(path.name)
+        dies = path.name == "bad" or (path.name == "once" and self.seen.count("once") == 1)
+        if not dies:
+            return super().submit(function, path, *rest)
+        future = Future()
+        future.set_exception(BrokenExecutor("killed"))
+        return future
+
+
+def test_a_file_that_its_worker_dies_of_is_tried_once_more_alone(monkeypatch):
+    monkeypatch.setattr(Forgetful, "seen", [], raising=False)
+    opened = []
+
+    def opening(workers):
+        opened.append(workers)
+        return Forgetful(workers)
+
+    inputs = [Path("a"), Path("once"), Path("b"), Path("bad"), Path("c")]
+    engine = Engine(open=opening, workers=2)
+    found = [str(item) for (item,) in each(inputs, lambda path: [path.name], engine=engine)]
+    assert found[:3] + found[4:] == ["a", "once", "b", "c"]
+    assert found[3] == (
+        "bad: the worker process died while reading it (out of memory?); "
+        "leave it out, or use a machine with more memory"
+    )
+    assert sorted(Forgetful.seen) == ["a", "b", "bad", "bad", "c", "once", "once"]
+    assert opened.count(1) == 2
+
+
+def test_an_engine_that_was_not_asked_for_is_started_only_where_it_pays(monkeypatch, tmp_path):
+    opened = []
+
+    def opening(workers):
+        opened.append(workers)
+        return ThreadPoolExecutor(workers)
+
+    def count(inputs):
+        opened.clear()
+        engine = Engine(open=opening, workers=2)
+        found = list(each(inputs, lambda path: [path.name], engine=engine, unasked=True))
+        assert found == [[path.name] for path in inputs]
+        return len(opened)
+
+    assert count(PATHS) == 0  # done within the first second
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(batch.LARGE_BYTES)
+    assert count([large, *PATHS]) == 1
+    assert count([large, *PATHS[: batch.FEW - 2]]) == 0  # too few
+    monkeypatch.setattr(batch, "QUICK_SECONDS", -1.0)
+    assert count(PATHS) == 1
 
 
 def test_an_observation_holds_what_every_command_computes(run_folder):

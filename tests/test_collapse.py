@@ -133,13 +133,6 @@ def test_shape_metrics_do_not_see_the_scale_of_features_and_weights():
     assert_same(collapse.analyze(one), collapse.analyze(two), but=("weight_norm", "feature_norm"))
 
 
-def test_nothing_sees_the_block_size(monkeypatch):
-    point = checkpoint(8)
-    whole = collapse.analyze(point)
-    monkeypatch.setattr("nccli.checkpoint.BLOCK_BYTES", 8 * 8 * 7)  # seven rows a block
-    assert_same(whole, collapse.analyze(point))
-
-
 def test_nc4_counts_the_bias():
     features, labels, weight = simplex(num_classes=3, dim=4, per_class=10)
     bias = np.array([100.0, 0.0, 0.0])  # every prediction is class 0
@@ -226,3 +219,27 @@ def test_lazy_blocks_cover_every_row_once():
     array = np.arange(30.0).reshape(10, 3)
     blocks = list(LazyArray.of(array).blocks())
     assert np.array_equal(np.concatenate([block for _, block in blocks]), array)
+
+
+def test_fewer_samples_than_classes_are_measured_over_the_classes_present():
+    h, y, weight, bias = network(1, num_classes=8, dim=12, count=16)
+    kept = y < 3
+    report = collapse.analyze(made(h[kept], y[kept], weight, bias))
+    assert report.n < report.num_classes
+    assert report.nc1 == pytest.approx(reference.nc1(h[kept], y[kept]), rel=1e-9)
+    assert any("no samples of class 3, 4, 5, 6, 7" in note for note in report.notes)
+
+
+def test_duplicated_rows_are_perfect_collapse_and_no_division_by_zero():
+    features, labels, weight = simplex(num_classes=4, dim=6, per_class=1)
+    h, y = np.repeat(features, 50, axis=0), np.repeat(labels, 50)
+    report = collapse.analyze(made(h + 0.3, y, weight, np.zeros(4)))
+    assert report.nc1 == pytest.approx(0, abs=1e-25)
+    assert report.between_noise == pytest.approx(0, abs=1e-25)
+    assert report.cdnv == pytest.approx(0, abs=1e-25)
+
+
+def test_doubling_every_sample_changes_nothing_but_the_sampling_noise():
+    h, y, weight, bias = network(7)
+    one, two = made(h, y, weight, bias), made(np.tile(h, (2, 1)), np.tile(y, 2), weight, bias)
+    assert_same(collapse.analyze(one), collapse.analyze(two), but=("n", "between_noise"))

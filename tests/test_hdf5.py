@@ -165,7 +165,7 @@ BAD = {
     "train/labels must hold integers, got float64": lambda p: edit(
         p, replace("train/labels", np.zeros(20))
     ),
-    "train/labels must have 1 dimensions": lambda p: edit(
+    "train/labels must have 1 dimension, got shape": lambda p: edit(
         p, replace("train/labels", np.zeros((20, 5), int))
     ),
     "train/features must hold floats, got int64": lambda p: edit(

@@ -11,8 +11,8 @@ from conftest import checkpoint, network
 from test_ufm import point_at_minimum, problem_of
 
 from nccli import hessian
-from nccli.centres import class_centres
 from nccli.checkpoint import Checkpoint, Metadata
+from nccli.collapse.centres import class_centres
 from nccli.curvature import complement_of_ones, feature_block_eigenvalues
 from nccli.errors import ContentError, UsageError
 from nccli.logits import softmax

@@ -12,9 +12,6 @@ from nccli.cli import console
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from nccli.calibration import CalibrationReport
-    from nccli.checkpoint import Checkpoint
-
 
 def calibrate(
     paths: list[str] = typer.Argument(help=console.PATHS_HELP, show_default=False),
@@ -28,6 +25,8 @@ def calibrate(
     chart: bool | None = typer.Option(
         None, "--chart/--no-chart", help="Reliability diagrams; default: for a single checkpoint."
     ),
+    jobs: int | None = typer.Option(None, "--jobs", "-j", min=1, help=console.JOBS_HELP),
+    no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
     """Reliability, ECE and friends of checkpoints, before and after temperature scaling.
 
@@ -40,19 +39,13 @@ def calibrate(
       nccli calibrate sample_data/runs/digits-mlp-ls0.05-s0@last --format json
       nccli calibrate sample_data/runs/digits-mlp-ls0.05-s0@last --fail-if 'ece > 0.5'
     """
+    from nccli.work import Work
 
-    def analysis(checkpoint: Checkpoint, split: str, path: str) -> CalibrationReport:
-        from nccli.calibration import analyze
-
-        return analyze(checkpoint, split=split, path=path, num_bins=bins, folds=folds)
-
-    from nccli.batch import SCORED
-
+    options = {"num_bins": bins, "folds": folds}
     code = console.report(
         paths,
-        analysis,
-        split=split,
-        preferred=SCORED,
+        Work(analysis="calibration", split=split, options=options, cached=not no_cache),
+        jobs=jobs,
         form=console.with_chart(form, bool(chart)),
         fail_if=fail_if,
         table=lambda results: _table(results, chart),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from nccli.cli import console
-from nccli.errors import DONE, SOME_INPUTS_FAILED, NotFoundError
+from nccli.errors import DONE, SOME_INPUTS_FAILED, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from nccli.compare import Trajectory
     from nccli.errors import InputError
+    from nccli.matching import Matched
+
+MATCH_HELP = "Compare where this number of the train split is equal: nc1 (or nc3, cdnv, ...)."
+LEVELS_HELP = "With --match: the levels, as 0.1,0.01; default: five which all the runs reach."
 
 
 def compare(
@@ -22,24 +27,64 @@ def compare(
         help="Run directories, directories of runs, or globs of them."
     ),
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
+    match: str | None = typer.Option(None, metavar="METRIC", help=MATCH_HELP),
+    levels: str | None = typer.Option(None, metavar="LEVELS", help=LEVELS_HELP),
 ) -> None:
     """Cross-entropy beside label smoothing: paired differences, and the paper's statements.
 
     Runs are grouped by their loss and paired by seed; ratios have 95 % t-intervals over pairs.
+    The last epochs are compared; with --match nc1, the moments at which the train split's NC1
+    first gets down to the same level (between two saved epochs: interpolated; never beyond them).
 
     \b
     Examples:
       nccli compare sample_data/runs
       nccli compare sample_data/runs --format csv
+      nccli compare sample_data/runs --match nc1
+      nccli compare sample_data/runs --match nc1 --levels 0.1,0.01 --format json
     """
     from nccli.render import resolve_format
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
+    chosen = parse_match(match, levels)
     runs, missing = run_directories(console.input_words(paths))
     trajectories, problems = measure_runs(runs)
     baseline, others = split_by_loss(trajectories)
-    print_comparison(baseline, others, form=form)
-    raise typer.Exit(SOME_INPUTS_FAILED if problems or missing else DONE)
+    if match is None:
+        print_comparison(baseline, others, form=form)
+        unmatched = 0
+    else:
+        unmatched = print_matching(baseline, others, metric=match, levels=chosen, form=form)
+    raise typer.Exit(SOME_INPUTS_FAILED if problems or missing or unmatched else DONE)
+
+
+def parse_match(match: str | None, levels: str | None) -> list[float] | None:
+    """Check the words of --match and --levels; return the levels, None for those runs share.
+
+    Raises UsageError.
+    """
+    from nccli.matching import check_metric
+
+    if match is not None:
+        check_metric(match)
+    if levels is None:
+        return None
+    if match is None:
+        raise UsageError("--levels without --match", remedy="say of what: --match nc1")
+    return [_level(word) for word in levels.split(",")]
+
+
+def _level(word: str) -> float:
+    try:
+        level = float(word)
+    except ValueError:
+        level = math.nan
+    if not 0 < level < math.inf:
+        raise UsageError(
+            f"cannot read the level '{word.strip()}'",
+            remedy="give positive numbers between commas: --levels 0.1,0.01",
+        )
+    return level
 
 
 def run_directories(words: Sequence[str]) -> tuple[list[Path], int]:
@@ -117,3 +162,61 @@ def print_comparison(
         out.print(comparison_table(comparing.compare(baseline, other)))
         out.print(Text("\nWhat the paper says (arXiv 2402.03979), and what these runs say"))
         out.print(claims_table(comparing.claims(baseline, other)))
+
+
+def print_matching(
+    baseline: Sequence[Trajectory],
+    others: Sequence[Sequence[Trajectory]],
+    *,
+    metric: str,
+    levels: Sequence[float] | None,
+    form: str,
+) -> int:
+    """Print each group beside cross-entropy at equal levels; return how many share none with it.
+
+    Raises NotFoundError where no group does.
+    """
+    from nccli.matching import matched
+    from nccli.render import rendered
+
+    found = [(other, matched(baseline, other, metric=metric, levels=levels)) for other in others]
+    problems = [_no_level(baseline, other, metric) for other, rows in found if not rows]
+    if len(problems) == len(found):
+        raise problems[0]
+    for problem in problems:
+        console.say(f"nccli: {problem}")
+    if form != "table":
+        sys.stdout.write(rendered([row for _, rows in found for row in rows], form=form))
+        return len(problems)
+    for _, rows in found:
+        if rows:
+            _print_levels(rows)
+    return len(problems)
+
+
+def _no_level(
+    baseline: Sequence[Trajectory], other: Sequence[Trajectory], metric: str
+) -> NotFoundError:
+    from nccli.matching import why_none_shared
+
+    return NotFoundError(
+        f"{baseline[0].group} and {other[0].group} share no level of {metric}: "
+        f"{why_none_shared([*baseline, *other], metric=metric)}",
+        remedy="leave that run out, or choose --levels",
+    )
+
+
+def _print_levels(rows: Sequence[Matched]) -> None:
+    from rich.text import Text
+
+    from nccli.compare import claims_at_equal_nc1
+    from nccli.matching_table import matching_table
+    from nccli.tables import claims_table
+
+    out = console.console()
+    out.print(matching_table(rows))
+    if rows[0].metric == "nc1":
+        out.print(
+            Text("\nWhat the paper says (arXiv 2402.03979); these runs, at the deepest level")
+        )
+        out.print(claims_table(claims_at_equal_nc1(rows)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,15 @@ from nccli.errors import (
 from nccli.text import visible
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from rich.console import Console, RenderableType
 
-    from nccli.checkpoint import Checkpoint
+    from nccli.batch import Engine
     from nccli.condition import Condition
+    from nccli.work import Work
 
+PATIENCE_SECONDS = 1.0  # before a single file gets a bar of its own
 NO_INPUT_USED = InputError.exit_code
 
 FORMAT_HELP = "auto, table, json, jsonl, csv or md; auto is a table on a terminal, tabs on a pipe."
@@ -30,6 +36,8 @@ PATHS_HELP = "Files, run directories, globs, RUN@12, RUN@last; - reads paths fro
 FAIL_IF_HELP = "Exit 1 if this is true of any result: 'nc1 > 0.1'."
 SPLIT_HELP = "train, test, another split of the file, or all."
 CHART_HELP = "Draw charts in the terminal as well."
+JOBS_HELP = "Processes to use; default: one, and one a core for a batch that takes longer."
+NO_CACHE_HELP = "Neither use nor keep the results in .nccli-cache beside the run."
 
 
 def say(text: str) -> None:
@@ -65,20 +73,24 @@ def with_chart(form: str, chart: bool) -> str:
 
 def report(
     words: Sequence[str],
-    analysis: Callable[[Checkpoint, str, str], Any],
+    work: Work,
     *,
-    split: str | None,
-    preferred: Sequence[str],
+    jobs: int | None,
     form: str,
     fail_if: str | None,
     table: Callable[[Sequence[Any]], RenderableType],
+    scheduler: str | None = None,
+    summary: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+    then: Callable[[Sequence[Any]], None] | None = None,
 ) -> int:
-    """Apply `analysis` to every checkpoint that the words name, print the results, return the code.
+    """Do `work` on every checkpoint that the words name, print the results, return the code.
 
-    analysis(checkpoint, split, path) gives one result. Every input that cannot be used becomes
-    one line on stderr; the others are still reported.
+    Every input that cannot be used becomes one line on stderr; the others are still reported.
+    jobs: processes on this machine, None for as many as pay; scheduler: the address of a Dask
+    cluster that takes their place.
+    summary: what is shown in place of the results, which it is made of; `then` is called with
+    these once everything is printed.
     """
-    from nccli.batch import analyzed, each
     from nccli.condition import Condition
     from nccli.render import rendered, resolve_format, to_json_line
     from nccli.result import flat
@@ -87,35 +99,101 @@ def report(
     form = resolve_format(form, terminal=sys.stdout.isatty())
     condition = None if fail_if is None else Condition.parse(fail_if)
     inputs = expand(input_words(words))
-
-    def measure(path: Path) -> Sequence[Any]:
-        return analyzed(
-            path,
-            lambda checkpoint, name: analysis(checkpoint, name, str(path)),
-            split=split,
-            preferred=preferred,
-        )
-
     results: list[Any] = []
     failed = 0
-    for outcome in _watched(each(inputs, measure), total=len(inputs)):
-        problems = [item for item in outcome if isinstance(item, InputError)]
-        good = [item for item in outcome if not isinstance(item, InputError)]
-        for problem in problems:
-            say(f"nccli: {problem}")
-        if condition is not None and not results and good:
-            condition.holds(flat(good[0]))  # a mistyped field is told before anything is printed
-        failed += len(problems)
-        results += good
-        if form == "jsonl":  # streams: a long batch that is interrupted keeps what it has
-            sys.stdout.write("".join(to_json_line(result) for result in good))
-            sys.stdout.flush()
-    if form == "table" and results:
-        console().print(table(results))
-    elif form != "jsonl":
-        sys.stdout.write(rendered(results, form=form))
-    say_notes(results)
+    with _answers(inputs, work, jobs=jobs, scheduler=scheduler, form=form) as answers:
+        for answer in answers:
+            good = _good(answer)
+            if condition is not None and not results and good:
+                # a mistyped field is told before anything is printed
+                condition.holds(flat(good[0]))
+            failed += len(answer) - len(good)
+            results += good
+            if (
+                form == "jsonl" and summary is None
+            ):  # streams: a long batch that is interrupted keeps what it has
+                sys.stdout.write("".join(to_json_line(result) for result in good))
+                sys.stdout.flush()
+    shown = summary(results) if summary and results else results
+    if form == "table" and shown:
+        console().print(table(shown))
+    elif form != "jsonl" or summary is not None:
+        sys.stdout.write(rendered(shown, form=form))
+    say_notes(shown)
+    if then is not None:
+        then(results)
     return exit_code(results, failed=failed, condition=condition)
+
+
+def _good(answer: Sequence[Any]) -> list[Any]:
+    """Return the results of an answer; its problems are said."""
+    for item in answer:
+        if isinstance(item, InputError):
+            say(f"nccli: {item}")
+    return [item for item in answer if not isinstance(item, InputError)]
+
+
+@contextmanager
+def _answers(
+    inputs: Sequence[Path | InputError],
+    work: Work,
+    *,
+    jobs: int | None,
+    scheduler: str | None,
+    form: str,
+) -> Iterator[Iterator[list[Any]]]:
+    """Give the answers in the order of the inputs, from the cache or computed, with progress."""
+    from nccli.batch import each
+
+    engine = _local_engine(work, jobs, len(inputs)) if scheduler is None else None
+    items = (_recalled(item, work) for item in inputs)
+    watching = _rows_watched() if len(inputs) == 1 else nullcontext()
+    # lines that are printed in between would tear the bar, where both go to one terminal
+    shown = not (form == "jsonl" and sys.stdout.isatty())
+    with ExitStack() as stack:
+        if scheduler is not None:
+            from nccli.cluster import cluster_engine
+
+            engine = stack.enter_context(cluster_engine(scheduler, files=len(inputs), say=say))
+        work = replace(work, watch=stack.enter_context(watching))
+        there = work if scheduler is not None else replace(work, threads=1)  # a worker a core
+        unasked = scheduler is None and jobs is None
+        answers = each(items, work, engine=engine, there=there, unasked=unasked)
+        stack.enter_context(closing(answers))  # whatever happens here, the workers end
+        advance = stack.enter_context(progress_over(len(inputs) if shown else 0, "checkpoints"))
+        yield _watched(answers, advance)
+
+
+def _watched(answers: Iterator[list[Any]], advance: Callable[[], None]) -> Iterator[list[Any]]:
+    for answer in answers:
+        yield answer
+        advance()
+
+
+def _recalled(item: Path | InputError, work: Work) -> Path | InputError | list[Any]:
+    if isinstance(item, InputError) or not work.cached:
+        return item
+    from nccli.cache import recall
+
+    kept = recall(item, work)
+    return item if kept is None else kept
+
+
+def _local_engine(work: Work, jobs: int | None, files: int) -> Engine | None:
+    """Return an engine on this machine, or None where this process does as well."""
+    from nccli.batch import FEW, Engine
+    from nccli.cores import usable_cores
+
+    if jobs is None and files < FEW:
+        return None
+    workers = min(usable_cores() if jobs is None else jobs, files)
+
+    def opened(count: int) -> AbstractContextManager[Executor]:
+        from nccli.jobs import open_pool  # not before there is work for it
+
+        return open_pool(count, preload=["nccli.answer", work.description.module])
+
+    return Engine(open=opened, workers=workers) if workers > 1 else None
 
 
 def say_notes(results: Iterable[Any]) -> None:
@@ -157,13 +235,6 @@ def exit_code(results: Sequence[Any], *, failed: int, condition: Condition | Non
     return SOME_INPUTS_FAILED if failed or undecided else DONE
 
 
-def _watched(outcomes: Iterator[Any], *, total: int) -> Iterator[Any]:
-    with progress_over(total, "checkpoints") as advance:
-        for outcome in outcomes:
-            yield outcome
-            advance()
-
-
 @contextmanager
 def progress_over(total: int, what: str) -> Iterator[Callable[[], None]]:
     """Show a bar on stderr where it is a terminal and there is something to wait for."""
@@ -176,6 +247,29 @@ def progress_over(total: int, what: str) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
+def _rows_watched() -> Iterator[Callable[[int, int], None] | None]:
+    """Show the rows of one large file that are done, once it has taken a second."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    began = time.monotonic()
+    with ExitStack() as stack:
+        bar: Any = None
+        done = 0
+
+        def watch(rows: int, total: int) -> None:
+            nonlocal bar, done
+            done += rows
+            if bar is None and time.monotonic() - began > PATIENCE_SECONDS:
+                bar = stack.enter_context(progress())
+                bar.add_task("rows", total=total)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done)
+
+        yield watch
+
+
+@contextmanager
 def progress() -> Iterator[Any]:
     """A progress display on stderr that leaves nothing behind."""
     from rich.console import Console
@@ -183,15 +277,26 @@ def progress() -> Iterator[Any]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.3g}/s")
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=24),  # with the others within 80 columns
         MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # not redirecting stdout: rich would send what is written there to stderr, data and all
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+    ) as bar:
         yield bar

@@ -36,7 +36,8 @@ def as_text(chart: Chart) -> Text:
     return text
 
 
-def _width() -> int:
+def chart_width() -> int:
+    """How wide charts may be on this terminal."""
     return min(MAX_WIDTH, shutil.get_terminal_size((80, 24)).columns)
 
 
@@ -50,7 +51,7 @@ def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
         chart = line_chart(
             series,
             title=quantities(results[0])[name].label,
-            width=_width(),
+            width=chart_width(),
             height=HEIGHT,
             x_log=_spread_over_decades(series),
             look=look(),
@@ -101,7 +102,7 @@ def reliability_charts(results: Sequence[CalibrationReport]) -> list[Text]:
         chart = reliability_chart(
             result.bins,
             title=f"{_group(result)}{epoch} {result.split}  {scores}",
-            width=_width(),
+            width=chart_width(),
             height=HEIGHT + 4,
             kind=kinds[_group(result)],
             look=look(),

@@ -15,8 +15,6 @@ from nccli.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from nccli.checkpoint import Checkpoint
-    from nccli.hessian import HessianReport
     from nccli.ufm import UFMReport
 
 
@@ -42,6 +40,8 @@ def hessian(
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
     fail_if: str | None = typer.Option(None, help=console.FAIL_IF_HELP),
     chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
+    jobs: int | None = typer.Option(None, "--jobs", "-j", min=1, help=console.JOBS_HELP),
+    no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
     """Conditioning of the last layer: measured at checkpoints, or the UFM's closed form.
 
@@ -71,18 +71,13 @@ def hessian(
     if per_class is not None or dim is not None or smoothing is not None:
         raise UsageError("--per-class, --dim and --smoothing go with --classes, not with paths")
 
-    def analysis(checkpoint: Checkpoint, split: str, path: str) -> HessianReport:
-        from nccli.hessian import analyze
+    from nccli.work import Work
 
-        return analyze(checkpoint, split=split, path=path, lambda_w=lambda_w, lambda_h=lambda_h)
-
-    from nccli.batch import CURVED
-
+    options = {"lambda_w": lambda_w, "lambda_h": lambda_h}
     code = console.report(
         paths or [],
-        analysis,
-        split=split,
-        preferred=CURVED,
+        Work(analysis="hessian", split=split, options=options, cached=not no_cache),
+        jobs=jobs,
         form=console.with_chart(form, chart),
         fail_if=fail_if,
         table=lambda results: _table(results, chart),

@@ -1,0 +1,178 @@
+"""One number in two groups of runs, paired by seed: mean, spread, difference and t-interval.
+
+Every difference is that of logarithms where the quantity is positive (so it reads as a ratio),
+with a 95 % t-interval over the pairs. A group is the better one only where the interval says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from nccli.result import Better, quantity
+from nccli.trajectory import Trajectory
+
+CONFIDENCE_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A row of the comparison: which number, its name, and which way is better."""
+
+    key: str
+    label: str
+    better: Better | None = "lower"
+    as_ratio: bool = True  # where all values are positive; shares and signed gaps are subtracted
+
+
+COMPARED = (
+    Compared(key="train.accuracy", label="train accuracy", better="higher", as_ratio=False),
+    Compared(key="test.accuracy", label="test accuracy", better="higher", as_ratio=False),
+    Compared(key="train.nc1", label="NC1 train"),
+    Compared(key="test.nc1", label="NC1 test"),
+    Compared(key="train.nc2_features", label="NC2 means"),
+    Compared(key="train.nc2_classifier", label="NC2 classifier"),
+    Compared(key="train.nc2_duality", label="NC2 duality"),
+    Compared(key="train.nc3", label="NC3"),
+    Compared(key="train.nc4", label="NC4 train"),
+    Compared(key="test.nc4", label="NC4 test"),
+    Compared(key="train.cdnv", label="CDNV train"),
+    Compared(key="train.nontarget_logit_spread", label="non-target spread"),
+    Compared(key="train.weight_norm", label="norm of w_k"),
+    Compared(key="train.feature_norm", label="norm of h_i"),
+    Compared(key="calibration.nll", label="NLL test"),
+    Compared(key="calibration.ece", label="ECE test"),
+    Compared(key="calibration.calibrated.ece", label="ECE after T"),
+    Compared(key="calibration.ece_noise_floor", label="ECE noise floor", better=None),
+    Compared(key="calibration.overconfidence", label="overconfidence", better=None, as_ratio=False),
+    Compared(key="calibration.temperature", label="best temperature", better=None),
+    Compared(key="hessian.kappa_means_w", label="kappa means W"),
+    Compared(key="hessian.kappa_h_median", label="kappa H median"),
+    Compared(key="hessian.kappa_regularised_w", label="kappa regul. W"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One quantity in two groups of runs, paired by seed."""
+
+    key: str = quantity("quantity", "dotted name of the number", default="")
+    label: str = quantity("metric", default="")
+    better: Better | None = quantity("better", "which way is better")
+    baseline: str = quantity("baseline", default="")
+    other: str = quantity("other", default="")
+    baseline_mean: float | None = quantity("mean of baseline")
+    baseline_std: float | None = quantity("std of baseline", "over seeds (n - 1)")
+    other_mean: float | None = quantity("mean of other")
+    other_std: float | None = quantity("std of other", "over seeds (n - 1)")
+    pairs: int = quantity("pairs", "seeds that both groups have", default=0)
+    difference: float | None = quantity("difference", "other minus baseline, mean over pairs")
+    ratio: float | None = quantity("ratio", "geometric mean over pairs of other / baseline")
+    low: float | None = quantity("low", "95 % t-interval over pairs: of the ratio, else difference")
+    high: float | None = quantity("high", "95 % t-interval over pairs")
+    winner: str | None = quantity("better", "the group the interval favours; None if undecided")
+
+
+def comparison(
+    row: Compared,
+    baseline: Sequence[Trajectory],
+    other: Sequence[Trajectory],
+    value: Callable[[Trajectory], float | None],
+) -> Comparison:
+    """Compare the values that two groups of runs have; means are over all runs with a value."""
+    pairs = _values(seed_pairs(baseline, other), value)
+    differences = [two - one for one, two in pairs]
+    positive = row.as_ratio and bool(pairs) and all(min(pair) > 0 for pair in pairs)
+    logs = [math.log(two / one) for one, two in pairs] if positive else []
+    low, high = t_interval(logs if positive else differences)
+    baseline_mean, baseline_std = _mean_std([value(run) for run in baseline])
+    other_mean, other_std = _mean_std([value(run) for run in other])
+    return Comparison(
+        key=row.key,
+        label=row.label,
+        better=row.better,
+        baseline=baseline[0].group,
+        other=other[0].group,
+        baseline_mean=baseline_mean,
+        baseline_std=baseline_std,
+        other_mean=other_mean,
+        other_std=other_std,
+        pairs=len(pairs),
+        difference=float(np.mean(differences)) if pairs else None,
+        ratio=math.exp(float(np.mean(logs))) if positive else None,
+        low=_exp(low) if positive else low,
+        high=_exp(high) if positive else high,
+        winner=_winner(row.better, low, high, baseline[0].group, other[0].group),
+    )
+
+
+def seed_pairs(
+    baseline: Sequence[Trajectory], other: Sequence[Trajectory]
+) -> list[tuple[Trajectory, Trajectory]]:
+    """Return the runs of both groups that have the same seed, beside each other."""
+    # a run that does not tell its seed has no partner: pairing it would invent a sample
+    by_seed = {run.seed: run for run in other if run.seed is not None}
+    return [(run, by_seed[run.seed]) for run in baseline if run.seed in by_seed]
+
+
+def _values(
+    pairs: Sequence[tuple[Trajectory, Trajectory]], value: Callable[[Trajectory], float | None]
+) -> list[tuple[float, float]]:
+    found = [(value(one), value(two)) for one, two in pairs]
+    return [(one, two) for one, two in found if one is not None and two is not None]
+
+
+def _mean_std(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    defined = [value for value in values if value is not None]
+    if not defined:
+        return None, None
+    spread = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
+    return float(np.mean(defined)), spread
+
+
+def _exp(value: float | None) -> float | None:
+    return None if value is None else math.exp(min(value, 700.0))
+
+
+def _winner(
+    better: Better | None, low: float | None, high: float | None, baseline: str, other: str
+) -> str | None:
+    if better is None or low is None or high is None or low <= 0 <= high:
+        return None
+    rises = low > 0
+    return other if rises == (better == "higher") else baseline
+
+
+def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """95 % Student interval of the mean; (None, None) of fewer than two different values."""
+    if len(set(values)) < 2:
+        return None, None
+    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE_LEVEL) / 2)) * float(
+        np.std(values, ddof=1)
+    )
+    half /= math.sqrt(len(values))
+    mean = float(np.mean(values))
+    return mean - half, mean + half
+
+
+def describe(row: Comparison) -> str:
+    """Return a comparison in words: means, spread, pairs, and the interval that decided."""
+    if row.baseline_mean is None or row.other_mean is None:
+        return "not measured in both groups"
+    other, baseline = (name.partition(" ")[0] for name in (row.other, row.baseline))
+    text = (
+        f"{other} {_spread(row.other_mean, row.other_std)}, "
+        f"{baseline} {_spread(row.baseline_mean, row.baseline_std)}"
+    )
+    if row.low is None or row.high is None:
+        return f"{text}; {row.pairs or 'no'} seed pair{'' if row.pairs == 1 else 's'}, no interval"
+    name, value = ("ratio", row.ratio) if row.ratio is not None else ("diff", row.difference)
+    return f"{text}; {name} {value:.2g} [{row.low:.2g}, {row.high:.2g}], {row.pairs} pairs"
+
+
+def _spread(mean: float, std: float | None) -> str:
+    return f"{mean:.3g}" if std is None else f"{mean:.3g} ± {std:.1g}"

@@ -1,0 +1,84 @@
+"""A run as it was measured: a `Trajectory` of `Observation`s by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nccli.calibration import CalibrationReport
+from nccli.checkpoint import group_name
+from nccli.collapse_report import CollapseReport
+from nccli.errors import UsageError
+from nccli.hessian import HessianReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What was measured at one checkpoint; a part is None where the file does not allow it."""
+
+    epoch: int | None
+    train: CollapseReport | None = None
+    test: CollapseReport | None = None
+    calibration: CalibrationReport | None = None
+    hessian: HessianReport | None = None
+
+    def value(self, key: str) -> float | None:
+        """Return a number by its dotted name: `train.nc1`, `calibration.calibrated.ece`."""
+        found: Any = self
+        for name in key.split("."):
+            found = getattr(found, name, None)
+        return float(found) if isinstance(found, (int, float)) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """One run: its loss, its seed and its observations by epoch."""
+
+    name: str
+    group: str  # "CE" or "LS 0.05"
+    delta: float | None
+    seed: int | None
+    observations: tuple[Observation, ...]
+
+    @property
+    def last(self) -> Observation:
+        """The observation of the last epoch."""
+        return self.observations[-1]
+
+    def series(self, key: str) -> dict[int, float]:
+        """Return the defined values of a quantity by epoch."""
+        found = {}
+        for observation in self.observations:
+            value = observation.value(key)
+            if observation.epoch is not None and value is not None:
+                found[observation.epoch] = value
+        return found
+
+
+def trajectory(name: str, observations: Sequence[Observation]) -> Trajectory:
+    """Make a trajectory; loss and seed are those of its reports."""
+    ordered = sorted(observations, key=lambda one: -1 if one.epoch is None else one.epoch)
+    reports = [one.train or one.test or one.calibration or one.hessian for one in ordered]
+    report = next((one for one in reversed(reports) if one is not None), None)
+    delta = None if report is None else report.label_smoothing
+    return Trajectory(
+        name=name,
+        group=group_name(None if report is None else report.loss_name, delta),
+        delta=delta,
+        seed=None if report is None else report.seed,
+        observations=tuple(ordered),
+    )
+
+
+def check_seeds(runs: Sequence[Trajectory]) -> None:
+    """Raise UsageError where two runs of one loss have the same seed: they are no two samples."""
+    seen: dict[tuple[str, int], str] = {}
+    for run in runs:
+        if run.seed is None:
+            continue
+        if (other := seen.setdefault((run.group, run.seed), run.name)) != run.name:
+            raise UsageError(
+                f"two runs of {run.group} have seed {run.seed}: {other} and {run.name}",
+                remedy="compare one experiment at a time",
+            )

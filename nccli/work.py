@@ -1,0 +1,79 @@
+"""What is to be computed of a checkpoint: small and picklable, so that any process can do it.
+
+Nothing heavy is imported here. The modules that compute are named, and imported when the first
+file is worked on: a batch whose answers all stand in the cache never pays for numpy or HDF5.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nccli.batch import CURVED, SCORED
+from nccli.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """An analysis of one split: where it lives, and how it wants to be called."""
+
+    module: str  # has analyze(checkpoint, *, split, path, **options) -> result or list of them
+    report: str  # "module:class" of the result
+    preferred: tuple[str, ...] = ()  # the split where none is asked for; all where none is here
+    passes: int = 0  # takes `known` and `workers`, and runs through the rows as often as this
+
+    def function(self) -> Any:
+        """Return its analyze()."""
+        return importlib.import_module(self.module).analyze
+
+    def result_type(self) -> Any:
+        """Return the class of its results."""
+        module, name = self.report.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+ANALYSES = {
+    "collapse": Analysis(
+        module="nccli.collapse", report="nccli.collapse_report:CollapseReport", passes=2
+    ),
+    "sampled": Analysis(
+        module="nccli.collapse.intervals", report="nccli.collapse.intervals:SampledReport", passes=2
+    ),
+    "classes": Analysis(
+        module="nccli.collapse.classes", report="nccli.collapse.classes:ClassReport", passes=2
+    ),
+    "gram": Analysis(
+        module="nccli.collapse.gram", report="nccli.collapse.gram:GramReport", passes=1
+    ),
+    "calibration": Analysis(
+        module="nccli.calibration", report="nccli.calibration:CalibrationReport", preferred=SCORED
+    ),
+    "hessian": Analysis(
+        module="nccli.hessian", report="nccli.hessian:HessianReport", preferred=CURVED
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One analysis with its options; called with a path, it gives the results of that file."""
+
+    analysis: str  # a key of ANALYSES
+    split: str | None = None  # a name, "all", or None for what the analysis prefers
+    options: Mapping[str, Any] = field(default_factory=dict)  # JSON values that change numbers
+    threads: int | None = None  # of one analysis; changes no number
+    cached: bool = False  # keep the results beside the run, and let `recall` find them
+    watch: Callable[[int, int], None] | None = None  # told of rows done, and of how many in all
+
+    def __call__(self, path: Path) -> list[Any | InputError]:
+        """Return one result a split, an InputError in the place of one that cannot be used."""
+        found: list[Any | InputError] = importlib.import_module("nccli.answer").answer(path, self)
+        return found
+
+    @property
+    def description(self) -> Analysis:
+        """How this analysis is called."""
+        return ANALYSES[self.analysis]
