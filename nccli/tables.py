@@ -20,6 +20,7 @@ from nccli.result import quantities
 from nccli.text import visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring scipy in
+    from nccli.charts import Chart
     from nccli.compare import Claim, Comparison
     from nccli.ufm import UFMReport
     from nccli.validate import Finding
@@ -55,7 +56,7 @@ def _full(results: Sequence[Any], convention: Convention | None) -> RenderableTy
     rows = [reading(result, convention) for result in results]
     paired = {name for name in rows[0] if f"theory_{name}" in rows[0]}
     if paired and len(rows) == 1:
-        return Group(_heading(results[0]), _against_theory(results[0], rows[0], paired))
+        return Group(result_heading(results[0]), _against_theory(results[0], rows[0], paired))
     table = _grid()
     table.add_column("")
     columns = [column for row in rows for column in _columns_of(row)]
@@ -71,7 +72,7 @@ def _full(results: Sequence[Any], convention: Convention | None) -> RenderableTy
         cells = [_text(shown(row[name]) if name in row else "") for _, row in columns]
         ideal = [_text("" if meaning.ideal is None else shown(meaning.ideal))] if ideals else []
         table.add_row(_text(meaning.label), *cells, *ideal)
-    return Group(_heading(results[0]), table)
+    return Group(result_heading(results[0]), table)
 
 
 def _columns_of(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -102,14 +103,25 @@ def _is_number_row(rows: list[dict[str, Any]], name: str) -> bool:
     return not any(isinstance(row[name], (dict, str)) for row in rows)
 
 
-def _heading(result: Any) -> Text:
+def as_text(chart: Chart) -> Text:
+    """Turn a chart into a rich text, ready to be printed."""
+    text = Text(no_wrap=True)
+    for index, row in enumerate(chart.rows):
+        text.append("\n" if index else "")
+        for span in row:
+            text.append(span.text, style=span.style)
+    return text
+
+
+def result_heading(result: Any, *words: str) -> Text:
+    """The file of a result in bold, below it what the file says of itself, and more words."""
     parts = [group_name(result.loss_name, result.label_smoothing)] if result.loss_name else []
     parts += [f"epoch {result.epoch}"] if result.epoch is not None else []
     parts += [f"seed {result.seed}"] if result.seed is not None else []
     if hasattr(result, "dim"):
         parts += [f"K={result.num_classes} d={result.dim}"]
     heading = _text(short_path(result.path), "bold")
-    return heading.append("\n" + visible("  ".join(parts)), style="dim")
+    return heading.append("\n" + visible("  ".join([*parts, *words])), style="dim")
 
 
 def short_path(path: str | None) -> str:

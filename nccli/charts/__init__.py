@@ -5,7 +5,7 @@
     print(chart.plain())
 
 No Textual, no rich, no I/O: a `Chart` is rows of `Span(text, style)`, and every cell is one
-column wide. The heatmap of the Gram matrix is not drawn here.
+column wide. `nccli.charts.heatmap` draws Gram matrices; it needs numpy, and is not imported here.
 """
 
 from nccli.charts.lines import line_chart

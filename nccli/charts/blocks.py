@@ -35,7 +35,8 @@ def averaged(cosines_KK: Floats, size: int) -> Floats:
     counts_BB = _block_sums(known_KK.astype(np.float64), size)
     sums_BB = _block_sums(np.where(known_KK, cosines_KK, 0.0), size)
     means_BB = np.full(sums_BB.shape, np.nan)
-    return np.divide(sums_BB, counts_BB, out=means_BB, where=counts_BB > 0)
+    np.divide(sums_BB, counts_BB, out=means_BB, where=counts_BB > 0)
+    return means_BB
 
 
 def worst_pair(cosines_KK: Floats) -> tuple[int, int, float] | None:

@@ -80,7 +80,7 @@ def analyze(
         _work(modes, split=split, resamples=resamples, skip_loss=skip_loss, cached=not no_cache),
         jobs=jobs,
         scheduler=scheduler,
-        form=console.with_chart(form, chart or gram or convention is not None),
+        form=console.with_chart(form, chart or convention is not None),
         fail_if=fail_if,
         table=view.table,
         summary=view.crossings if until else None,
@@ -165,7 +165,7 @@ class _View:
             from nccli.class_tables import gram_view
             from nccli.cli.drawing import chart_width, look
 
-            return gram_view(results, width=chart_width(), look=look())
+            return gram_view(results, width=chart_width(limit=160), look=look())
         return self._metrics(results)
 
     def _metrics(self, results: Sequence[Any]) -> RenderableType:

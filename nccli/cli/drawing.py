@@ -12,9 +12,10 @@ from typing import Any
 from rich.text import Text
 
 from nccli.calibration import CalibrationReport
-from nccli.charts import Chart, Look, Series, line_chart, reliability_chart
+from nccli.charts import Look, Series, line_chart, reliability_chart
 from nccli.checkpoint import group_name
 from nccli.result import quantities
+from nccli.tables import as_text
 
 MAX_WIDTH = 100
 HEIGHT = 14
@@ -26,19 +27,9 @@ def look() -> Look:
     return Look(colour="NO_COLOR" not in os.environ, ascii="utf" not in encoding)
 
 
-def as_text(chart: Chart) -> Text:
-    """Turn a chart into a rich text, ready to be printed."""
-    text = Text(no_wrap=True)
-    for index, row in enumerate(chart.rows):
-        text.append("\n" if index else "")
-        for span in row:
-            text.append(span.text, style=span.style)
-    return text
-
-
-def chart_width() -> int:
+def chart_width(limit: int = MAX_WIDTH) -> int:
     """How wide charts may be on this terminal."""
-    return min(MAX_WIDTH, shutil.get_terminal_size((80, 24)).columns)
+    return min(limit, shutil.get_terminal_size((80, 24)).columns)
 
 
 def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
