@@ -103,7 +103,8 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
         "bias": np.zeros(3),
     }
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
+    here = [block for block in blocks if "dask_jobqueue" not in block]  # that needs SLURM
+    assert (len(blocks), len(here)) == (4, 3)
+    for block in here:
         exec(compile(block, "README.md", "exec"), dict(names))
         assert run(["check", "epoch-00010.h5"]) == 0
