@@ -286,7 +286,10 @@ def progress() -> Iterator[Any]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:.3g}/s")
+            speed = task.speed
+            if speed is None:
+                return Text()
+            return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s")
 
     columns = (
         TextColumn("{task.description}", markup=False),
