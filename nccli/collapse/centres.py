@@ -22,6 +22,7 @@ from nccli.text import plural
 # singular values has cost too many digits to tell a small one from zero.
 _TRUSTED_RATIO = 1e-6
 
+MOST_OFFSET = 10.0  # times the spread of the class means: beyond, float32 sums lose its digits
 MOST_PER_CLASS = 64  # rows of a class in one block: float32 sums of more lose the ninth digit
 DENSE = 2**21  # products of a block with a dense indicator matrix that nobody will wait for
 SMALL = 2**22  # numbers: less is done in double in no time, and has few rows to average errors
@@ -74,7 +75,7 @@ def class_centres(
             "collapse needs at least 2",
             remedy="save features of several classes",
         )
-    means_CD = _sums(checkpoint, split, workers or Threads(checkpoint), weights)
+    means_CD = _sums(checkpoint, split, workers or Threads(checkpoint), weights, counts_C)
     means_CD /= np.maximum(counts_C, 1)[:, None]
     return _centres(present, counts_C, means_CD)
 
@@ -85,16 +86,32 @@ def working_dtype(features: LazyArray) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _sums(checkpoint: Checkpoint, split: str, workers: Workers, weights: Floats | None) -> Floats:
+def _sums(
+    checkpoint: Checkpoint,
+    split: str,
+    workers: Workers,
+    weights: Floats | None,
+    counts_C: Integers,
+) -> Floats:
     features = checkpoint.split(split).features
     spans = spans_of(features, 8 * checkpoint.num_classes * checkpoint.dim)
     for dtype in (working_dtype(features), np.dtype(np.float64)):
         total_CD = np.zeros((checkpoint.num_classes, checkpoint.dim))
         for part_CD in workers.map(class_sums, spans, split, dtype, weights):
             total_CD += part_CD
-        if np.isfinite(total_CD).all():
-            break  # else sums of finite numbers left the range of float32
+        if dtype == np.float64 or _is_safe(total_CD, counts_C):
+            break
     return total_CD
+
+
+def _is_safe(sums_CD: Floats, counts_C: Integers) -> bool:
+    """Whether float32 was enough: no sum left its range, and no common offset hides the classes."""
+    if not np.isfinite(sums_CD).all():
+        return False
+    means_KD = sums_CD[counts_C > 0] / counts_C[counts_C > 0, None]
+    offset_D = means_KD.mean(axis=0)
+    spread = np.linalg.norm(means_KD - offset_D)
+    return bool(np.linalg.norm(offset_D) * np.sqrt(len(means_KD)) < MOST_OFFSET * spread)
 
 
 def class_sums(

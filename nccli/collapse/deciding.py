@@ -100,7 +100,7 @@ class Nearest:
     centred_KD: Floats
     grand_mean_D: Floats
     weights_RK: Numbers  # centred means in the basis: products with projections give c_k . r
-    table_CK: Numbers  # |mu_y - mu_k|^2 / 2; |mu_k|^2 / 2 for a class y without a centre
+    table_CK: Numbers  # |mu_y - mu_k|^2 / 2; from mu_G for a class y without a centre
     rounded_C: Floats  # how far the rounded centres are from mu_y
     reach_C: Floats  # residuals shorter than this, within the span, stay nearest to their mean
     size: float  # the largest norm of a centred mean
@@ -112,7 +112,7 @@ class Nearest:
         """Prepare for the centres of a split, rounded by `rounded_C` to the working precision."""
         centred_KD, grand_mean_D = centres.centred_KD, centres.grand_mean_D
         root_R = np.sqrt(centres.variances_R)
-        table_CK = _half_squares(centres, centred_KD, grand_mean_D)
+        table_CK = _half_squares(centres, centred_KD)
         return cls(
             present=centres.present,
             centred_KD=centred_KD,
@@ -168,12 +168,11 @@ class Nearest:
         return nearest
 
 
-def _half_squares(centres: Centres, centred_KD: Floats, grand_mean_D: Floats) -> Floats:
+def _half_squares(centres: Centres, centred_KD: Floats) -> Floats:
     halves_CK = np.empty((len(centres.counts_C), len(centred_KD)))
     halves_CK[centres.present] = 0.5 * squared_distances(centred_KD)
-    absent = np.flatnonzero(centres.counts_C == 0)  # their rows are seen from the origin
-    origin_K = np.square(centred_KD + grand_mean_D).sum(axis=1) if len(absent) else 0.0
-    halves_CK[absent] = 0.5 * origin_K
+    absent_C = centres.counts_C == 0  # their rows are seen from the mean of the centres
+    halves_CK[absent_C] = 0.5 * np.einsum("kd,kd->k", centred_KD, centred_KD)
     return halves_CK
 
 

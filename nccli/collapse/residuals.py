@@ -36,8 +36,10 @@ class Frame:
     @classmethod
     def of(cls, centres: Centres, dtype: np.dtype[Any]) -> Frame:
         """Round the centres of a split to the working precision."""
-        rounded_CD = centres.means_CD.astype(dtype)
-        moved_CD = centres.means_CD - rounded_CD
+        means_CD = centres.means_CD.copy()
+        means_CD[centres.counts_C == 0] = centres.grand_mean_D  # rows of such a class are seen so
+        rounded_CD = means_CD.astype(dtype)
+        moved_CD = means_CD - rounded_CD
         scaled_DR = centres.basis_DR / np.sqrt(centres.variances_R)
         exact = scaled_DR.dtype != dtype and scaled_DR.shape[1] <= MAX_EXACT
         return cls(
