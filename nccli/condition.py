@@ -43,13 +43,17 @@ class Condition:
             )
         return cls(text=text, name=match["name"], sign=match["sign"], number=number)
 
+    def check(self, names: Iterable[str]) -> None:
+        """Raise UsageError where the condition's field is none of these."""
+        if self.name not in (known := list(names)):
+            raise UsageError(f"no field '{self.name}'", remedy=_nearest(self.name, known))
+
     def holds(self, row: dict[str, Any]) -> bool | None:
         """Tell whether the condition is true of a row; None where the field is undefined.
 
         Raises UsageError where the row has no such field, or it is not a number.
         """
-        if self.name not in row:
-            raise UsageError(f"no field '{self.name}'", remedy=_nearest(self.name, row))
+        self.check(row)
         value = row[self.name]
         if value is None:
             return None

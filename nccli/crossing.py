@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nccli.collapse_report import CollapseReport
 from nccli.condition import Condition
 from nccli.levels import between, share_of_way
 from nccli.result import flat, quantity, same_as
-from nccli.runs import CHECKPOINT_FOLDER
+from nccli.runs import run_folder
 from nccli.text import plural, shortlist
 
 
@@ -76,14 +75,6 @@ def crossings(results: Sequence[CollapseReport], condition: Condition) -> list[C
     for result in results:
         groups.setdefault(_run_and_split(result), []).append(result)
     return [_crossing(members, condition) for members in groups.values()]
-
-
-def run_folder(path: str | None) -> str | None:
-    """Return the run directory of a checkpoint file, or the folder that a loose file stands in."""
-    if path is None:
-        return None
-    folder = Path(path).parent
-    return str(folder.parent if folder.name == CHECKPOINT_FOLDER else folder)
 
 
 def _run_and_split(result: CollapseReport) -> tuple[Any, ...]:

@@ -64,6 +64,14 @@ def checkpoint_path(run: Path, epoch: int) -> Path:
     return run / CHECKPOINT_FOLDER / f"epoch-{epoch:05d}.h5"
 
 
+def run_folder(path: str | None) -> str | None:
+    """Return the run directory of a checkpoint file, or the folder that a loose file stands in."""
+    if path is None:
+        return None
+    folder = Path(path).parent
+    return str(folder.parent if folder.name == CHECKPOINT_FOLDER else folder)
+
+
 def epoch_of(path: Path) -> int | None:
     """Return the epoch that a checkpoint's file name tells, or None."""
     match = _EPOCH_NAME.match(path.name)

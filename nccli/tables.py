@@ -17,6 +17,7 @@ from nccli.checkpoint import group_name
 from nccli.conventions import Convention, meanings, reading
 from nccli.render import shown
 from nccli.result import quantities
+from nccli.runs import run_folder
 from nccli.text import visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring scipy in
@@ -87,7 +88,7 @@ def _columns_of(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _interval(one: dict[str, Any] | None) -> str:
-    return "" if one is None else f"[{shown(one['low'])}, {shown(one['high'])}]"
+    return "" if one is None else f"[{one['low']:.3g}, {one['high']:.3g}]"
 
 
 _HEADING = (
@@ -161,18 +162,13 @@ def _by_run(results: Sequence[Any], convention: Convention | None) -> Iterable[R
         yield _brief(members, convention)
 
 
-def _run_of(result: Any) -> tuple[str, Any]:
-    return str(_run_folder(result.path)), (result.loss_name, result.label_smoothing, result.seed)
-
-
-def _run_folder(path: str | None) -> Path:
-    folder = Path(path or ".").parent
-    return folder.parent if folder.name == "checkpoints" else folder
+def _run_of(result: Any) -> tuple[Any, ...]:
+    return run_folder(result.path), (result.loss_name, result.label_smoothing, result.seed)
 
 
 def _run_heading(members: Sequence[Any]) -> Text:
     first = members[0]
-    heading = _text(short_path(str(_run_folder(first.path))), "bold")
+    heading = _text(short_path(run_folder(first.path)), "bold")
     loss = group_name(first.loss_name, first.label_smoothing) if first.loss_name else ""
     seed = "" if first.seed is None else f"seed {first.seed}"
     return heading.append(visible(f"  {loss}  {seed}"), style="dim")
@@ -248,8 +244,8 @@ def _spectrum(report: UFMReport) -> Table:
 def findings_table(findings: Sequence[Finding]) -> RenderableType:
     """One line a file, by run: sound or not, what it holds."""
     parts: list[RenderableType] = []
-    for folder, members in groupby(findings, key=lambda finding: _run_folder(finding.path)):
-        parts += [_text(short_path(str(folder)), "bold"), _findings(list(members))]
+    for folder, members in groupby(findings, key=lambda finding: run_folder(finding.path)):
+        parts += [_text(short_path(folder), "bold"), _findings(list(members))]
     return Group(*parts)
 
 

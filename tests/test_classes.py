@@ -153,6 +153,14 @@ def test_features_that_know_nothing_of_their_labels_are_pure_noise_of_means():
     assert any("sampling noise makes up" in note for note in report.notes)
 
 
+def test_one_class_of_a_single_sample_does_not_hide_the_noise_of_the_others():
+    features = np.random.default_rng(0).normal(size=(401, 30))
+    labels = np.append(np.arange(400) % 9, 9)
+    report = collapse.analyze(made(features, labels))
+    assert report.between_noise > 0.8
+    assert any("sampling noise makes up" in note for note in report.notes)
+
+
 def test_well_separated_classes_have_next_to_no_noise_of_means():
     h, y, weight, bias = network(1, count=900, noise=0.1)
     report = collapse.analyze(made(h, y, weight, bias))
@@ -175,9 +183,24 @@ def test_intervals_are_seeded_and_hold_the_value():
     one = intervals.analyze(point, resamples=100)
     assert one == intervals.analyze(point, resamples=100)
     assert one != intervals.analyze(point, resamples=100, seed=1)
-    for name in ("accuracy", "loss", "feature_norm"):  # unbiased under resampling
-        interval = getattr(one.intervals, name)
-        assert interval.low <= getattr(one, name) <= interval.high
+
+
+@pytest.mark.parametrize("per_class", [10, 100, 1_000])
+def test_every_interval_holds_its_metric_however_wide_the_features(per_class):
+    features, labels, weight = simplex(num_classes=10, dim=200, per_class=per_class, scale=10.0)
+    noisy = features + np.random.default_rng(0).normal(size=features.shape)
+    found = intervals.analyze(made(noisy, labels, weight), resamples=40)
+    for field in dataclasses.fields(found.intervals):
+        interval, value = getattr(found.intervals, field.name), getattr(found, field.name)
+        assert interval.low <= value <= interval.high, field.name
+    assert found.intervals.nc2_features.low > 0
+
+
+def test_the_bias_of_few_samples_is_told():
+    features, labels, weight = simplex(num_classes=10, dim=200, per_class=10, scale=10.0)
+    noisy = features + np.random.default_rng(0).normal(size=features.shape)
+    found = intervals.analyze(made(noisy, labels, weight), resamples=40)
+    assert any("so few samples move metrics" in note for note in found.notes)
 
 
 def test_an_interval_narrows_as_the_square_root_of_the_samples():
@@ -212,7 +235,9 @@ def test_intervals_have_columns_of_their_own_and_the_report_keeps_its_own():
     h, y, weight, bias = network(2)
     plain = record(collapse.analyze(made(h, y, weight, bias)))
     found = record(intervals.analyze(made(h, y, weight, bias), resamples=3))
-    assert {name: found[name] for name in plain} == plain
+    assert {name: found[name] for name in plain if name != "notes"} == {
+        name: value for name, value in plain.items() if name != "notes"
+    }
     assert {"intervals_nc1_low", "intervals_nc1_high"} < set(columns(intervals.SampledReport))
     assert not any(name.startswith("intervals") for name in columns(collapse.CollapseReport))
     assert set(found["intervals"]["nc1"]) == {"low", "high"}

@@ -13,11 +13,12 @@ from rich.console import Console
 from nccli.collapse import analyze
 from nccli.collapse_report import CollapseReport
 from nccli.condition import Condition
-from nccli.crossing import crossings, run_folder
+from nccli.crossing import crossings
 from nccli.crossing_table import crossings_table
 from nccli.errors import UsageError
 from nccli.hdf5 import read_checkpoint
 from nccli.render import rendered
+from nccli.runs import run_folder
 
 DETOUR = {1: 1.142, 10: 0.0284, 50: 0.0024, 100: 0.0349, 200: 0.00099}
 

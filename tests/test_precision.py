@@ -100,6 +100,82 @@ def test_a_few_far_rows_do_not_cost_digits():
     assert fast.nc1 == pytest.approx(exact.nc1, rel=1e-8)
 
 
+def by_class(features, labels, weight, bias):
+    """The rows sorted by class, as many data sets lie on disk."""
+    order = np.argsort(labels, kind="stable")
+    return features[order], labels[order], weight, bias
+
+
+def shifted(offset, features, labels, weight, bias):
+    moved = (features + np.float32(offset)).astype(np.float32)
+    return moved, labels, weight, bias - offset * weight.astype(np.float64).sum(axis=1)
+
+
+@pytest.mark.usefixtures("single_precision")
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        by_class(*drawn(20, count=30_000)),
+        by_class(*drawn(21, num_classes=100, dim=64, count=30_000)),
+        shifted(100.0, *drawn(22)),
+        by_class(*shifted(1e4, *drawn(23, num_classes=26, dim=25))),
+    ],
+    ids=["sorted", "sorted, 100 classes", "offset 100", "offset 10,000, sorted"],
+)
+def test_neither_the_order_of_rows_nor_a_common_offset_costs_digits(arrays):
+    features, labels, _, _ = arrays
+    fast = collapse.analyze(held({"train": arrays[:2]}, *arrays[2:]))
+    wide = features.astype(np.float64)
+    centred = reference.centred_means(wide, labels)
+    assert fast.nc1 == pytest.approx(reference.nc1(wide, labels), rel=2e-8)
+    assert fast.nc2_features == pytest.approx(reference.etf_distance(centred @ centred.T), rel=1e-7)
+    assert fast.cdnv == pytest.approx(reference.cdnv(wide, labels), rel=1e-7)
+
+
+@pytest.mark.usefixtures("single_precision")
+def test_two_classes_of_the_same_rows_lower_the_rank_and_make_cdnv_undefined():
+    features, labels, weight, bias = drawn(24, count=4_000)
+    kept = labels != 9
+    first = features[labels == 0]
+    twice = np.concatenate([features[kept], first[::-1]])
+    both = np.concatenate([labels[kept], np.full(len(first), 9)])
+    report = collapse.analyze(held({"train": (twice, both)}, weight, bias))
+    assert report.rank == 8
+    assert report.nc1 < 10
+    assert report.cdnv is None
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rounding_of_stored_features_is_no_direction_between_classes(dtype):
+    rng = np.random.default_rng(25)
+    labels = np.arange(4_000) % 20
+    inner = 3.0 * rng.normal(size=(20, 5))[labels] + 0.3 * rng.normal(size=(4_000, 5))
+    features = (inner @ rng.normal(size=(5, 64))).astype(dtype)
+    report = collapse.analyze(held({"train": (features, labels)}))
+    assert report.rank == 5
+    assert report.nc1 < 1
+
+
+def test_what_leaves_the_range_of_numbers_is_undefined_and_told():
+    features, labels, weight, bias = drawn(26, count=300)
+    tiny = collapse.analyze(held({"train": (features.astype(np.float64) * 1e-170, labels)}))
+    assert tiny.nc1 is None
+    assert tiny.notes
+    point = held({"train": (features.astype(np.float64) * 1e100, labels)}, weight * 1e30, bias)
+    assert collapse.analyze(point).nc1 is not None
+
+
+@pytest.mark.usefixtures("single_precision")
+def test_a_few_rows_beyond_the_squares_of_float32_are_measured_in_double():
+    features, labels, weight, bias = drawn(27, count=3_000)
+    features[:2] = [[3e25], [-3e25]]
+    labels[:2] = 0
+    report = collapse.analyze(held({"train": (features, labels)}, weight, bias))
+    assert report.feature_norm == pytest.approx(
+        np.linalg.norm(features.astype(np.float64), axis=1).mean(), rel=1e-7
+    )
+
+
 @pytest.mark.usefixtures("single_precision")
 @pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e15, 3e37])
 def test_a_scale_at_the_ends_of_float32_changes_no_shape(scale):

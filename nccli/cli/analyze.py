@@ -73,6 +73,7 @@ def analyze(
     if per_class or gram or until:
         _refuse_two({"--chart": chart, "--figure": bool(figure), **modes})
         _refuse_two({"--convention": bool(convention), **modes})
+    _refuse_two({"--until": bool(until), "--fail-if": fail_if is not None})
     _refuse_two({"--jobs": jobs is not None, "--scheduler": scheduler is not None})
     view = _View(chart=chart, convention=convention, figure=figure, until=until)
     code = console.report(
@@ -104,9 +105,9 @@ def _work(
     analysis = next((names[mode] for mode in names if modes[mode]), "collapse")
     options: dict[str, Any] = {}
     if analysis == "sampled":
-        options = {"resamples": resamples}
-    elif analysis == "collapse" and skip_loss:
-        options = {"every_logit": False}
+        options["resamples"] = resamples
+    if analysis in ("collapse", "sampled") and skip_loss:
+        options["every_logit"] = False
     return Work(analysis=analysis, split=split, options=options, cached=cached)
 
 
@@ -139,9 +140,12 @@ class _View:
 
             check_figure(figure)
         if until is not None:
+            from nccli.collapse_report import CollapseReport
             from nccli.condition import Condition
+            from nccli.result import columns
 
             self._until = Condition.parse(until)
+            self._until.check(columns(CollapseReport))
 
     def crossings(self, results: Sequence[Any]) -> Sequence[Any]:
         """When the condition of --until first comes true, run by run."""

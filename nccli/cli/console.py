@@ -93,20 +93,19 @@ def report(
     """
     from nccli.condition import Condition
     from nccli.render import rendered, resolve_format, to_json_line
-    from nccli.result import flat
+    from nccli.result import columns
     from nccli.runs import expand
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
     condition = None if fail_if is None else Condition.parse(fail_if)
+    if condition is not None:  # a mistyped field is told before anything is computed
+        condition.check(columns(work.description.result_type()))
     inputs = expand(input_words(words))
     results: list[Any] = []
     failed = 0
     with _answers(inputs, work, jobs=jobs, scheduler=scheduler, form=form) as answers:
         for answer in answers:
             good = _good(answer)
-            if condition is not None and not results and good:
-                # a mistyped field is told before anything is printed
-                condition.holds(flat(good[0]))
             failed += len(answer) - len(good)
             results += good
             if (

@@ -8,6 +8,7 @@ cores there are; then everything is made of small matrices, in float64.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,10 @@ def report(
         **geometry(checkpoint, own, notes),
         **_predictions(checkpoint, found, split, notes),
     }
+    values |= {"nc1": nc1, "feature_norm": float(found.sums.norms[0]) / found.count}
+    values |= {"nc1_floor": floor, "between_noise": noise}
     notes += floor_notes(nc1, floor, noise)
+    values = _within_range(values, notes)
     return CollapseReport(
         path=path,
         split=split,
@@ -82,18 +86,21 @@ def report(
         n=found.count,
         num_classes=checkpoint.num_classes,
         dim=checkpoint.dim,
-        nc1=nc1,
-        feature_norm=float(found.sums.norms[0]) / found.count,
         **values,
         rank=own.basis_DR.shape[1],
         rank_cut=own.cut,
         rank_gap=own.smallest / own.cut if own.smallest is not None and own.cut > 0 else None,
         num_present=len(own.present),
         num_present_train=None if found.train is None else len(found.train.present),
-        nc1_floor=floor,
-        between_noise=noise,
         notes=tuple(notes),
     )
+
+
+def _within_range(values: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    lost = [name for name, value in values.items() if value is not None and not isfinite(value)]
+    if lost:
+        notes.append(f"beyond the range of float64, and so undefined: {', '.join(lost)}")
+    return values | dict.fromkeys(lost)
 
 
 def _class_notes(split: str, own: Centres, num_classes: int) -> list[str]:

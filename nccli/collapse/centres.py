@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from nccli.checkpoint import Checkpoint, LazyArray
 from nccli.collapse.spans import Span, Threads, Workers, block_rows, spans_of
 from nccli.errors import ContentError
-from nccli.logits import Floats, Integers, load_labels
+from nccli.logits import Floats, Integers
 from nccli.text import plural
 
 # Below this ratio of the smallest to the largest eigenvalue of the Gram matrix, squaring the
 # singular values has cost too many digits to tell a small one from zero.
 _TRUSTED_RATIO = 1e-6
 
-MOST_OFFSET = 10.0  # times the spread of the class means: beyond, float32 sums lose its digits
-MOST_PER_CLASS = 64  # rows of a class in one block: float32 sums of more lose the ninth digit
+LABELS_AT_ONCE = 2**20
+SMALLEST = 1e-150  # squares of anything smaller leave the range of a double
+ROUNDING_MARGIN = 3.0  # the largest singular value of random rounding stays below this
 DENSE = 2**21  # products of a block with a dense indicator matrix that nobody will wait for
 SMALL = 2**22  # numbers: less is done in double in no time, and has few rows to average errors
 
@@ -65,9 +66,7 @@ def class_centres(
     weights: how often each sample counts (N,), whole numbers; None counts each once.
     Raises ContentError where fewer than two classes have samples.
     """
-    labels_N = load_labels(checkpoint, split)
-    num_classes = checkpoint.num_classes
-    counts_C = np.bincount(labels_N, weights=weights, minlength=num_classes).astype(np.int64)
+    counts_C = _counts(checkpoint, split, weights)
     present = np.flatnonzero(counts_C)
     if len(present) < 2:
         raise ContentError(
@@ -75,9 +74,13 @@ def class_centres(
             "collapse needs at least 2",
             remedy="save features of several classes",
         )
-    means_CD = _sums(checkpoint, split, workers or Threads(checkpoint), weights, counts_C)
+    features = checkpoint.split(split).features
+    means_CD = np.zeros((checkpoint.num_classes, checkpoint.dim))
+    spans = spans_of(features, means_CD.nbytes)
+    for part_CD in (workers or Threads(checkpoint)).map(class_sums, spans, split, weights):
+        means_CD += part_CD
     means_CD /= np.maximum(counts_C, 1)[:, None]
-    return _centres(present, counts_C, means_CD)
+    return _centres(present, counts_C, means_CD, float(np.finfo(features.dtype).eps))
 
 
 def working_dtype(features: LazyArray) -> np.dtype[Any]:
@@ -86,62 +89,45 @@ def working_dtype(features: LazyArray) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _sums(
-    checkpoint: Checkpoint,
-    split: str,
-    workers: Workers,
-    weights: Floats | None,
-    counts_C: Integers,
-) -> Floats:
-    features = checkpoint.split(split).features
-    spans = spans_of(features, 8 * checkpoint.num_classes * checkpoint.dim)
-    for dtype in (working_dtype(features), np.dtype(np.float64)):
-        total_CD = np.zeros((checkpoint.num_classes, checkpoint.dim))
-        for part_CD in workers.map(class_sums, spans, split, dtype, weights):
-            total_CD += part_CD
-        if dtype == np.float64 or _is_safe(total_CD, counts_C):
-            break
-    return total_CD
+def span_labels(checkpoint: Checkpoint, split: str, span: Span) -> Integers:
+    """Return the labels of a span of rows; those of all rows may be larger than a block."""
+    labels = checkpoint.split(split).labels.rows(span.start, span.stop)
+    return np.asarray(labels, dtype=np.int64)
 
 
-def _is_safe(sums_CD: Floats, counts_C: Integers) -> bool:
-    """Whether float32 was enough: no sum left its range, and no common offset hides the classes."""
-    if not np.isfinite(sums_CD).all():
-        return False
-    means_KD = sums_CD[counts_C > 0] / counts_C[counts_C > 0, None]
-    offset_D = means_KD.mean(axis=0)
-    spread = np.linalg.norm(means_KD - offset_D)
-    return bool(np.linalg.norm(offset_D) * np.sqrt(len(means_KD)) < MOST_OFFSET * spread)
+def _counts(checkpoint: Checkpoint, split: str, weights: Floats | None) -> Integers:
+    counts_C = np.zeros(checkpoint.num_classes)
+    count = checkpoint.split(split).count
+    for start in range(0, count, LABELS_AT_ONCE):
+        span = Span(start, min(start + LABELS_AT_ONCE, count))
+        labels_N = span_labels(checkpoint, split, span)
+        weights_N = None if weights is None else weights[span.start : span.stop]
+        counts_C += np.bincount(labels_N, weights=weights_N, minlength=len(counts_C))
+    return counts_C.astype(np.int64)
 
 
 def class_sums(
-    checkpoint: Checkpoint,
-    span: Span,
-    split: str,
-    dtype: np.dtype[Any],
-    weights: Floats | None = None,
+    checkpoint: Checkpoint, span: Span, split: str, weights: Floats | None = None
 ) -> Floats:
-    """Return the sums (C, D) in float64 of the features of each class over a span of rows.
+    """Return the sums (C, D) of the features of each class over a span of rows.
 
-    Each block is summed in the working precision, which few rows of a class cannot hurt, and the
-    blocks are added in double.
+    In double whatever the features are: float32 sums of sorted labels, or around a large common
+    offset, lose the digits that tell the rank of Sigma_B.
     """
     part = checkpoint.split(split)
-    labels_N = load_labels(checkpoint, split)
+    labels_N = span_labels(checkpoint, split, span)
+    weights_N = None if weights is None else weights[span.start : span.stop]
     sums_CD = np.zeros((checkpoint.num_classes, checkpoint.dim))
     step = block_rows(part.features, num_classes=checkpoint.num_classes)
-    if step > MOST_PER_CLASS * checkpoint.num_classes:
-        dtype = np.dtype(np.float64)
     adder = ClassAdder(checkpoint.num_classes)
-    with np.errstate(over="ignore", invalid="ignore"):  # told by the caller, which tries again
-        for first, values in part.features.stream(span.start, span.stop, step):
-            rows = slice(first, first + len(values))
-            adder.add(
-                sums_CD,
-                values.astype(dtype, copy=False),
-                labels_N[rows],
-                None if weights is None else weights[rows],
-            )
+    for first, values in part.features.stream(span.start, span.stop, step):
+        rows = slice(first - span.start, first - span.start + len(values))
+        adder.add(
+            sums_CD,
+            values.astype(np.float64),
+            labels_N[rows],
+            None if weights_N is None else weights_N[rows],
+        )
     return sums_CD
 
 
@@ -191,11 +177,15 @@ class ClassAdder:
         return product
 
 
-def _centres(present: Integers, counts_C: Integers, means_CD: Floats) -> Centres:
+def _centres(present: Integers, counts_C: Integers, means_CD: Floats, stored_eps: float) -> Centres:
     means_KD = means_CD[present]
     # Rounding of the means scales with their own size, not with that of the centred ones.
     scale = float(np.linalg.norm(means_KD))
     cut = scale * max(means_KD.shape) * np.finfo(np.float64).eps
+    # Features were rounded when they were stored: n of them leave u |h| / sqrt(3 n) in each entry
+    # of a mean, and a random matrix of such entries has a norm of (sqrt(K) + sqrt(D)) times that.
+    entry = stored_eps / 2.0 * scale / np.sqrt(3.0 * means_KD.size * counts_C[present].min())
+    cut = max(cut, ROUNDING_MARGIN * entry * sum(np.sqrt(means_KD.shape)), SMALLEST)
     singular, basis_DR = _span(means_KD - means_KD.mean(axis=0), cut)
     return Centres(
         present=present,

@@ -85,8 +85,9 @@ def _pairwise_squares(rows_KD: Floats) -> Floats:
     distances_KK += squares_K[:, None]
     distances_KK += squares_K[None, :]
     distances_KK += _rounding(single_KD.dtype, single_KD.shape[1]) * squares_K.max(initial=0.0)
-    squares_KK: Floats = np.maximum(distances_KK, 0.0).astype(np.float64) * scale**2
-    return squares_KK
+    squares_KK: Floats = np.maximum(distances_KK, 0.0).astype(np.float64)
+    with np.errstate(over="ignore"):  # infinite bounds prove nothing
+        return squares_KK * scale * scale
 
 
 # --- the nearest class centre -------------------------------------------------------------------

@@ -39,11 +39,15 @@ def between_noise(found: Measurement) -> float | None:
     own = found.own
     scatter = len(own.present) * float(own.variances_R.sum())
     counts_K = own.counts_C[own.present].astype(np.float64)
-    known = counts_K > 1
-    if scatter <= 0 or not known.all():
+    spare_K = counts_K - 1.0
+    if scatter <= 0 or not spare_K.any():
         return None
     squares_K = found.squares_C[own.present]
-    noise = float((squares_K / (counts_K * (counts_K - 1.0))).sum()) * (1.0 - 1.0 / len(counts_K))
+    pooled = float(squares_K.sum() / spare_K.sum())  # what a class of one sample cannot tell itself
+    variances_K = np.divide(
+        squares_K, spare_K, out=np.full(len(counts_K), pooled), where=spare_K > 0
+    )
+    noise = float((variances_K / counts_K).sum()) * (1.0 - 1.0 / len(counts_K))
     return float(min(noise / scatter, 1.0))
 
 

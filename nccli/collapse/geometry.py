@@ -31,13 +31,15 @@ def geometry(checkpoint: Checkpoint, centres: Centres, notes: list[str]) -> dict
     if np.linalg.norm(means_KD) <= centres.cut:
         notes.append("nc2 and nc3 of the features are undefined: all class means coincide")
         means_KD = np.zeros_like(means_KD)
-    if np.any(np.linalg.norm(means_KD, axis=1) <= centres.cut):
+    means_KD, scale = _scaled(means_KD)  # shapes have no scale, and squares of huge numbers no room
+    cut = centres.cut / scale
+    if np.any(np.linalg.norm(means_KD, axis=1) <= cut):
         notes.append("nc2_equiangular_features is undefined: a class mean lies on their average")
     gram_KK = means_KD @ means_KD.T
     found = {
         "nc2_features": _etf_distance(gram_KK),
         "nc2_equinorm_features": _equinorm(means_KD),
-        "nc2_equiangular_features": _equiangular(gram_KK, centres.cut),
+        "nc2_equiangular_features": _equiangular(gram_KK, cut),
     }
     if checkpoint.classifier is None:
         notes.append(
@@ -51,7 +53,7 @@ def geometry(checkpoint: Checkpoint, centres: Centres, notes: list[str]) -> dict
 def _classifier_geometry(
     classifier: Classifier, centres: Centres, means_KD: Floats, notes: list[str]
 ) -> dict[str, Any]:
-    weight_CD, _ = classifier.arrays()
+    weight_CD, scale = _scaled(classifier.arrays()[0])
     weight_KD = weight_CD[centres.present]  # duality pairs each class with its own mean
     if not weight_CD.any():
         notes.append("the classifier's weight is zero: nc2_classifier, nc2_duality, nc3 undefined")
@@ -64,8 +66,14 @@ def _classifier_geometry(
         "nc2_equiangular_classifier": _equiangular(gram_CC, 0.0),
         "nc2_duality": _etf_distance(weight_KD @ means_KD.T),
         "nc3": _self_duality(weight_KD, means_KD),
-        "weight_norm": float(np.linalg.norm(weight_CD, axis=1).mean()),
+        "weight_norm": scale * float(np.linalg.norm(weight_CD, axis=1).mean()),
     }
+
+
+def _scaled(rows_KD: Floats) -> tuple[Floats, float]:
+    """Rows with a largest entry between 1 and 2, and the power of two they were divided by."""
+    scale = float(2.0 ** np.floor(np.log2(np.abs(rows_KD).max(initial=0.0) or 1.0)))
+    return rows_KD / scale, scale
 
 
 def _etf_distance(gram_KK: Floats) -> float | None:

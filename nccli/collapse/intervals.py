@@ -5,6 +5,11 @@ N samples, C classes of the network.
 Samples are drawn again with replacement within each class, which keeps the class counts (they are
 a matter of design) and never loses a class. Every resample goes through the same two passes, with
 weights: class means, Sigma_B and its pseudo-inverse are all drawn anew, not only the sums.
+
+Resampled class means carry the sampling noise of the means twice, so that the resamples of a metric
+that noise raises (NC2, NC3) lie above the metric itself. Their spread is right, their place is not:
+intervals are the quantiles over the resamples, moved so that the median is the metric. Where the
+move is larger than the interval, a note says that the metric itself has such a bias.
 """
 
 from __future__ import annotations
@@ -34,8 +39,14 @@ _EFRON = "percentile bootstrap, Efron & Tibshirani 1993"
 class Interval:
     """Where a metric would lie with other samples of the same classes."""
 
-    low: float | None = quantity("low", "2.5th percentile over the resamples", source=_EFRON)
-    high: float | None = quantity("high", "97.5th percentile over the resamples", source=_EFRON)
+    low: float | None = quantity(
+        "low",
+        "2.5th percentile over the resamples, whose median is moved to the metric",
+        source=_EFRON,
+    )
+    high: float | None = quantity(
+        "high", "97.5th percentile over the resamples, moved in the same way", source=_EFRON
+    )
 
 
 def _interval_of(name: str) -> Any:
@@ -83,29 +94,47 @@ def analyze(
     path: str | None = None,
     known: dict[str, Centres] | None = None,
     workers: Workers | None = None,
+    every_logit: bool = True,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SampledReport:
     """Return the metrics of a split with percentile intervals over resamples of its samples.
 
     The class means of another split (of train, for NC1 around them and for NC4) stay as they are.
-    known, workers: as for `nccli.collapse.analyze`. Raises ContentError where it does.
+    known, workers, every_logit: as for `nccli.collapse.analyze`. Raises ContentError where it does.
     """
     known = {} if known is None else known
-    single = analyze_once(checkpoint, split=split, path=path, known=known, workers=workers)
+    single = analyze_once(
+        checkpoint,
+        split=split,
+        path=path,
+        known=known,
+        workers=workers,
+        every_logit=every_logit,
+    )
     labels_N = load_labels(checkpoint, split)
     drawn: dict[str, list[float]] = {field.name: [] for field in fields(Intervals)}
     for index in range(resamples):
         weights_N = _resampled(labels_N, np.random.default_rng([seed, index]))
-        found = measure(checkpoint, split, known=known, workers=workers, weights=weights_N)
+        found = measure(
+            checkpoint,
+            split,
+            known=known,
+            workers=workers,
+            weights=weights_N,
+            every_logit=every_logit,
+        )
         _collect(drawn, report(checkpoint, found, split=split, path=path))
     shuffled = _shuffled_nc1(checkpoint, split, labels_N, seed, workers)
     own = {field.name: getattr(single, field.name) for field in fields(CollapseReport)}
+    notes = (*single.notes, *_shuffled_notes(single.nc1, shuffled), *_bias_notes(single, drawn))
     return SampledReport(
-        **(own | {"notes": (*single.notes, *_shuffled_notes(single.nc1, shuffled))}),
+        **(own | {"notes": notes}),
         resamples=resamples,
         nc1_shuffled=shuffled,
-        intervals=Intervals(**{name: _interval(values) for name, values in drawn.items()}),
+        intervals=Intervals(
+            **{name: _interval(getattr(single, name), values) for name, values in drawn.items()}
+        ),
     )
 
 
@@ -125,12 +154,33 @@ def _collect(drawn: dict[str, list[float]], one: CollapseReport) -> None:
             values.append(value)
 
 
-def _interval(values: list[float]) -> Interval | None:
-    if not values:
+def _interval(value: float | None, values: list[float]) -> Interval | None:
+    if value is None or not values:
         return None
+    low, middle, high = _quantiles(values)
+    if value > 0 and low > 0:  # a ratio keeps positive numbers positive
+        return Interval(low=value * low / middle, high=value * high / middle)
+    return Interval(low=value + low - middle, high=value + high - middle)
+
+
+def _quantiles(values: list[float]) -> tuple[float, float, float]:
     tail = (1.0 - CONFIDENCE_LEVEL) / 2.0
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    return Interval(low=float(low), high=float(high))
+    low, middle, high = np.quantile(values, [tail, 0.5, 1.0 - tail])
+    return float(low), float(middle), float(high)
+
+
+def _bias_notes(single: CollapseReport, drawn: dict[str, list[float]]) -> list[str]:
+    biased = []
+    for name, values in drawn.items():
+        value = getattr(single, name)
+        if value is None or not values:
+            continue
+        low, middle, high = _quantiles(values)
+        if abs(middle - value) > high - low:
+            biased.append(f"{name} by about {middle - value:+.1g}")
+    if not biased:
+        return []
+    return [f"so few samples move metrics by more than their interval: {', '.join(biased)}"]
 
 
 def _shuffled_nc1(

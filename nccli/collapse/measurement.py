@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from nccli.checkpoint import Checkpoint
+from nccli.checkpoint import Checkpoint, LazyArray
 from nccli.collapse.centres import Centres, class_centres, working_dtype
 from nccli.collapse.deciding import Nearest, Predictor
 from nccli.collapse.residuals import Frame, Plan, RowSums, own_scatter, train_scatter
@@ -18,6 +19,7 @@ from nccli.logits import Floats, can_predict
 # Squares of float32 numbers leave its range some way beyond these; and so may residuals a
 # millionth of their size.
 _SINGLE_RANGE = (1e-10, 1e10)
+_SINGLE_RATIO = 10.0  # of singular values of M: rounding along the largest counts along the least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,15 @@ def measure(
     else:
         own = _centres_of(checkpoint, split, known, workers)
     train = _train_centres(checkpoint, split, own, known, workers)
-    plan = _plan(checkpoint, split, own, train, every_logit=every_logit)
     features = checkpoint.split(split).features
-    sums = RowSums.zero(plan)
-    for part in workers.map(row_sums, spans_of(features, sums.nbytes), plan, weights):
-        sums = sums.plus(part)
+    for dtype in (_first_dtype(features, own, train), np.dtype(np.float64)):
+        plan = _plan(checkpoint, split, own, train, dtype, every_logit=every_logit)
+        sums = RowSums.zero(plan)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in workers.map(row_sums, spans_of(features, sums.nbytes), plan, weights):
+                sums = sums.plus(part)
+        if dtype == np.float64 or sums.finite:
+            break  # else a square of finite numbers has left the range of float32
     return Measurement(
         own=own,
         train=train,
@@ -104,12 +110,21 @@ def _train_centres(
         return None
 
 
+def _first_dtype(features: LazyArray, own: Centres, train: Centres | None) -> np.dtype[Any]:
+    found = [centres for centres in (own, train) if centres is not None]
+    single = all(_fits_single(centres) for centres in found)
+    return working_dtype(features) if single else np.dtype(np.float64)
+
+
 def _plan(
-    checkpoint: Checkpoint, split: str, own: Centres, train: Centres | None, *, every_logit: bool
+    checkpoint: Checkpoint,
+    split: str,
+    own: Centres,
+    train: Centres | None,
+    dtype: np.dtype[Any],
+    *,
+    every_logit: bool,
 ) -> Plan:
-    dtype = working_dtype(checkpoint.split(split).features)
-    if not all(_fits_single(centres) for centres in (own, train) if centres is not None):
-        dtype = np.dtype(np.float64)
     own_frame = Frame.of(own, dtype)
     other = train is not None and train is not own
     train_frame = Frame.of(train, dtype) if other and train is not None else None
@@ -133,6 +148,10 @@ def _plan(
 
 
 def _fits_single(centres: Centres) -> bool:
+    """Whether float32 has the range and, Sigma_B being even enough, the digits for residuals."""
     low, high = _SINGLE_RANGE
     scale = float(np.sqrt(np.mean(np.square(centres.means_CD[centres.present]))))
-    return low < scale < high and (centres.smallest is None or centres.smallest > low)
+    if not low < scale < high or centres.smallest is None:
+        return False
+    ratio = float(np.sqrt(centres.variances_R[0] / centres.variances_R[-1]))
+    return centres.smallest > low and ratio < _SINGLE_RATIO

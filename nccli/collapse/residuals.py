@@ -115,6 +115,11 @@ class RowSums:
         """How much memory they take."""
         return sum(getattr(self, field.name).nbytes for field in fields(self))
 
+    @property
+    def finite(self) -> bool:
+        """Whether no sum has left the range of its numbers."""
+        return all(np.isfinite(getattr(self, field.name)).all() for field in fields(self))
+
     def plus(self, other: RowSums) -> RowSums:
         """Add the sums over other rows; the arrays of this one are used up."""
         for field in fields(self):

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nccli.checkpoint import Checkpoint
-from nccli.collapse.centres import ClassAdder
+from nccli.collapse.centres import ClassAdder, span_labels
 from nccli.collapse.deciding import Residuals, few_rows
 from nccli.collapse.residuals import Frame, Plan, RowSums, count_codes
 from nccli.collapse.scores import score_logits
 from nccli.collapse.spans import Span
-from nccli.logits import Floats, Integers, load_labels
+from nccli.logits import Floats, Integers
 
 Numbers = NDArray[Any]
 
@@ -56,14 +56,16 @@ def _blocks(
     checkpoint: Checkpoint, span: Span, plan: Plan, weights: Floats | None
 ) -> Iterator[tuple[Numbers, Integers, Floats, Numbers | None]]:
     part = checkpoint.split(plan.split)
-    labels_N = load_labels(checkpoint, plan.split)
-    weights_N = np.broadcast_to(1.0, len(labels_N)) if weights is None else weights
+    labels_N = span_labels(checkpoint, plan.split, span)
+    weights_N = np.broadcast_to(1.0, len(labels_N))
+    if weights is not None:
+        weights_N = weights[span.start : span.stop]
     where = (span.start, span.stop, plan.block_rows)
     dtype = plan.own.centres_CD.dtype
     stored = plan.stored_logits and part.logits is not None
     logits = part.logits.stream(*where) if stored and part.logits is not None else None
     for first, values in part.features.stream(*where):
-        rows = slice(first, first + len(values))
+        rows = slice(first - span.start, first - span.start + len(values))
         logits_NC = None if logits is None else next(logits)[1]
         yield values.astype(dtype, copy=False), labels_N[rows], weights_N[rows], logits_NC
 
