@@ -399,7 +399,7 @@ def test_a_cluster_without_workers_is_waited_for_and_then_told(monkeypatch):
             cluster_engine(address, files=1, say=said.append),
         ):
             pass
-    assert said == [f"waiting for the first worker of the Dask scheduler at {address}"]
+    assert said == [f"nccli: waiting for the first worker of the Dask scheduler at {address}"]
 
 
 def test_workers_with_another_nccli_are_refused(dask_cluster, monkeypatch):

@@ -100,8 +100,8 @@ def _knock(address: str) -> None:
         parts = urlsplit(address)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
-        scheme, host, port = "", None, None
-    if scheme not in ("tcp", "tls") or not host or not port:
+        parts, scheme, host, port = urlsplit(""), "", None, None
+    if scheme not in ("tcp", "tls") or not host or not port or parts.path:
         raise UsageError(
             f"'{address}' is no address of a Dask scheduler", remedy="give one like tcp://host:8786"
         )
@@ -127,7 +127,7 @@ def _unreachable(address: str, reason: str) -> UsageError:
 
 def _check_workers(client: Client, address: str, say: Callable[[str], None]) -> None:
     if not client.nthreads():
-        say(f"waiting for the first worker of the Dask scheduler at {address}")
+        say(f"nccli: waiting for the first worker of the Dask scheduler at {address}")
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:

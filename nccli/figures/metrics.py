@@ -6,6 +6,7 @@ import importlib.util
 import io
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ def check_figure(path: Path) -> str:
         raise MissingExtraError("figures need matplotlib", remedy="pip install 'nccli[figures]'")
     if not path.parent.is_dir():
         raise NotFoundError("no such folder", source=path.parent, remedy="make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise NotFoundError("no permission to write there", source=path, remedy="choose another")
     return form
 
 
