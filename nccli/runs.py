@@ -186,11 +186,13 @@ def expand(inputs: Iterable[str]) -> list[Path | InputError]:
     rest goes on.
     """
     found: list[Path | InputError] = []
-    seen: set[Path] = set()
+    seen: set[Path | str] = set()
     for word in inputs:
         for item in _told(_files_named(word), word):
             if isinstance(item, InputError):
-                found.append(item)
+                if str(item) not in seen:  # the same word twice is one error
+                    seen.add(str(item))
+                    found.append(item)
             elif (absolute := item.absolute()) not in seen:
                 seen.add(absolute)
                 found.append(item)

@@ -105,3 +105,10 @@ def test_a_torn_last_line_of_the_log_is_ignored(tmp_path):
     assert [entry["epoch"] for entry in runs.read_log(tmp_path)] == [1, 2]
     (tmp_path / "log.jsonl").write_bytes(b'{"epoch": 1}\nnot json\n[]\n{"epoch": 3}\n')
     assert [entry["epoch"] for entry in runs.read_log(tmp_path)] == [1, 3]
+
+
+def test_the_same_missing_file_twice_is_one_error(run_folder):
+    found = runs.expand(["gone.h5", str(run_folder / "toy-ce-s0"), "gone.h5", "lost.h5"])
+    errors = [str(item) for item in found if isinstance(item, InputError)]
+    assert [text.split(":")[0] for text in errors] == ["gone.h5", "lost.h5"]
+    assert len(found) == 5
