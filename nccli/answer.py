@@ -40,6 +40,8 @@ def _answer(path: Path, work: Work) -> list[Any | InputError]:
 
 def _arguments(checkpoint: Checkpoint, names: list[str], work: Work) -> dict[str, Any]:
     arguments = dict(work.options)
+    if work.description.threaded:
+        arguments["threads"] = work.threads
     if work.description.passes:
         from nccli.collapse.spans import Threads
 

@@ -55,9 +55,10 @@ def _text(value: object, style: str = "") -> Text:
 
 def _full(results: Sequence[Any], convention: Convention | None) -> RenderableType:
     rows = [reading(result, convention) for result in results]
-    paired = {name for name in rows[0] if f"theory_{name}" in rows[0]}
-    if paired and len(rows) == 1:
-        return Group(result_heading(results[0]), _against_theory(results[0], rows[0], paired))
+    if "theory_trace_w" in rows[0] and len(rows) == 1:
+        from nccli.hessian_table import against_theory
+
+        return against_theory(results[0])
     table = _grid()
     table.add_column("")
     columns = [column for row in rows for column in _columns_of(row)]
@@ -94,14 +95,14 @@ def _interval(one: dict[str, Any] | None) -> str:
 _HEADING = (
     "path", "split", "epoch", "loss_name", "label_smoothing", "seed", "num_classes", "dim", "notes",
     "bins", "calibrated", "intervals", "rank_cut", "rank_gap", "lambda_h_source",
-    "fold_temperatures",
+    "fold_temperatures", "bias_included", "status",
 )  # fmt: skip
 
 
 def _is_number_row(rows: list[dict[str, Any]], name: str) -> bool:
     if name in ("num_present", "num_present_train"):  # news only where a class is missing
         return any(row[name] != row["num_classes"] for row in rows)
-    return not any(isinstance(row[name], (dict, str)) for row in rows)
+    return not any(isinstance(row[name], (dict, list, str)) for row in rows)
 
 
 def as_text(chart: Chart) -> Text:
@@ -131,23 +132,6 @@ def short_path(path: str | None) -> str:
         return ""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(path) else path
-
-
-def _against_theory(result: Any, row: dict[str, Any], paired: set[str]) -> RenderableType:
-    table = _grid()
-    for heading in ("", "measured", "UFM optimum", "ratio"):
-        table.add_column(heading, justify="left" if heading == "" else "right")
-    for name, meaning in quantities(result).items():
-        if name in paired:
-            measured, theory = row[name], row[f"theory_{name}"]
-            ratio = measured / theory if measured is not None and theory else None
-            table.add_row(_text(meaning.label), *(shown(v) for v in (measured, theory, ratio)))
-    penalties = _text(
-        f"data term only unless regularised;  lambda_W {shown(row['lambda_w'])}, lambda_H "
-        f"{shown(row['lambda_h'])} ({row['lambda_h_source'] or 'unknown'})",
-        "dim",
-    )
-    return Group(table, penalties)
 
 
 # --- many results, one line each ----------------------------------------------------------------

@@ -10,7 +10,7 @@ from nccli.calibration import CalibrationReport
 from nccli.checkpoint import group_name
 from nccli.collapse_report import CollapseReport
 from nccli.errors import UsageError
-from nccli.hessian import HessianReport
+from nccli.hessian_report import HessianReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

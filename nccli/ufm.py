@@ -62,7 +62,18 @@ class Problem:
     @property
     def shrinkage(self) -> float:
         """s = delta + K sqrt(n) lambda_z; at s >= 1 everything collapses to zero."""
-        return self.label_smoothing + self.num_classes * math.sqrt(self.per_class) * self.lambda_z
+        return self.label_smoothing + self.pull
+
+    @property
+    def pull(self) -> float:
+        """z = K sqrt(n) lambda_z: how strongly the penalties pull towards zero."""
+        return self.num_classes * math.sqrt(self.per_class) * self.lambda_z
+
+    @property
+    def margin(self) -> float:
+        """1 - s, which is p_t - p_n; 0 or less is total collapse."""
+        # not 1 - shrinkage: near s = 1 that keeps only the digits that s lost
+        return (1 - self.label_smoothing) - self.pull
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +85,10 @@ class Minimiser:
     beta: float
     p_target: float  # p_t, probability of the target class
     p_other: float  # p_n, of each other class
+    dominance: float  # D = p_t - p_n
+    mixing: float  # D (1 - D)
     loss: float  # the data term of L, in nats
     penalty: float  # the two quadratic terms of L
-
-    @property
-    def dominance(self) -> float:
-        """D = p_t - p_n."""
-        return self.p_target - self.p_other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,29 +110,34 @@ class UFMReport:
     lambda_w: float = quantity("lambda_W", "penalty lambda_w/2 norm(W)^2")
     lambda_h: float = quantity("lambda_H", "penalty lambda_h/2 norm(H)^2")
     label_smoothing: float = quantity("delta", "label smoothing; 0 is cross-entropy")
-    logit_scale: float = quantity("logit scale a", "logits are a (e_y - 1/K)")
-    p_target: float = quantity("p target", "probability of the target class at the minimum")
+    logit_scale: float = quantity("logit scale a", "logits are a (e_y - 1/K)", brief=True)
+    p_target: float = quantity(
+        "p target", "probability of the target class at the minimum", brief=True
+    )
     p_other: float = quantity("p other", "probability of each other class at the minimum")
     kappa_loss: float | None = quantity(
         "kappa, loss only",
         "K p_t (1 for K = 2): largest over smallest non-zero eigenvalue of the loss-only blocks",
         source="arXiv 2402.03979 (the paper's notion); exactly linear in delta",
         better="lower",
+        brief=True,
     )
     kappa_regularised: float | None = quantity(
         "kappa, regularised blocks",
         "1 + a p_t p_n / (sqrt(n) lambda_z): of the W and H blocks with their penalties",
         source="nccli; NOT always smaller under label smoothing",
         better="lower",
+        brief=True,
     )
     kappa_joint: float | None = quantity(
         "kappa, joint",
         "largest over smallest non-zero eigenvalue of the joint Hessian in (W, H)",
         source="nccli; the zero modes (rotations) are left out",
         better="lower",
+        brief=True,
     )
-    weight_norm: float = quantity("norm of w_k", "alpha sqrt(1 - 1/K)")
-    feature_norm: float = quantity("norm of h_i", "beta sqrt(1 - 1/K)")
+    weight_norm: float = quantity("norm of w_k", "alpha sqrt(1 - 1/K)", brief=True)
+    feature_norm: float = quantity("norm of h_i", "beta sqrt(1 - 1/K)", brief=True)
     loss: float = quantity("loss", "data term at the minimum", unit="nats")
     objective: float = quantity("objective", "data term and both penalties at the minimum")
     spectrum: tuple[Eigenvalue, ...] = quantity(
@@ -172,8 +185,8 @@ _TOTAL_COLLAPSE = (
 
 def minimiser(problem: Problem) -> Minimiser:
     """Return the global minimum (THEORY: s = delta + K sqrt(n) lambda_z, a = log(K/s - K + 1))."""
-    classes, shrinkage = problem.num_classes, problem.shrinkage
-    if shrinkage >= 1:
+    classes, shrinkage, margin = problem.num_classes, problem.shrinkage, problem.margin
+    if margin <= 0:
         uniform = 1 / classes
         return Minimiser(
             logit_scale=0.0,
@@ -181,38 +194,39 @@ def minimiser(problem: Problem) -> Minimiser:
             beta=0.0,
             p_target=uniform,
             p_other=uniform,
+            dominance=0.0,
+            mixing=0.0,
             loss=math.log(classes),
             penalty=0.0,
         )
     # log1p keeps a right to full precision when s is close to one.
-    scale = math.log1p(classes * (1 - shrinkage) / shrinkage)
+    scale = math.log1p(classes * margin / shrinkage)
     alpha_squared = scale * math.sqrt(problem.lambda_h * problem.per_class / problem.lambda_w)
     beta_squared = scale * math.sqrt(problem.lambda_w / (problem.per_class * problem.lambda_h))
     p_other = shrinkage / classes
+    p_target = margin + p_other  # 1 - (K-1) p_n would cancel
+    others = (classes - 1) * p_other / p_target
     return Minimiser(
         logit_scale=scale,
         alpha=math.sqrt(alpha_squared),
         beta=math.sqrt(beta_squared),
-        p_target=1 - (classes - 1) * p_other,
+        p_target=p_target,
         p_other=p_other,
-        loss=_loss(problem, scale),
+        dominance=margin,
+        mixing=margin * shrinkage,
+        # -log p_t + delta (1 - 1/K) a, with 1/p_t = 1 + (K-1) p_n/p_t: nothing cancels
+        loss=math.log1p(others) + problem.label_smoothing * (1 - 1 / classes) * scale,
         penalty=(classes - 1) * math.sqrt(problem.per_class) * problem.lambda_z * scale,
     )
 
 
-def _loss(problem: Problem, scale: float) -> float:
-    # -log p_t + delta (1 - 1/K) a, with 1/p_t = 1 + (K-1) e^-a: nothing cancels
-    others = (problem.num_classes - 1) * math.exp(-scale)
-    return math.log1p(others) + problem.label_smoothing * (1 - 1 / problem.num_classes) * scale
-
-
 def kappa_loss(problem: Problem) -> float | None:
     """K p_t = K - (K-1) s for K >= 3, 1 for K = 2; None at total collapse (no non-zero part)."""
-    if problem.shrinkage >= 1:
+    if problem.margin <= 0:
         return None
     if problem.num_classes == 2:
         return 1.0  # the loss-only blocks have a single non-zero eigenvalue
-    return problem.num_classes - (problem.num_classes - 1) * problem.shrinkage
+    return 1 + (problem.num_classes - 1) * problem.margin
 
 
 def kappa_regularised(problem: Problem) -> float:
@@ -238,139 +252,209 @@ def joint_spectrum(problem: Problem, *, penalties: bool = True) -> tuple[Eigenva
     at the same point (which is no minimum of it: some eigenvalues are negative).
     """
     blocks = [entry for entry in _blocks(problem, penalties) if entry.multiplicity > 0]
-    return tuple(sorted(blocks, key=lambda entry: -entry.value))
+    # equal penalties make blocks equal: to 12 digits, so that roundoff does not order them
+    return tuple(sorted(blocks, key=lambda entry: -float(f"{entry.value:.12g}")))
 
 
 def _blocks(problem: Problem, penalties: bool) -> list[Eigenvalue]:
     classes, per_class = problem.num_classes, problem.per_class
-    best = minimiser(problem)
-    lambda_w, lambda_h = (problem.lambda_w, problem.lambda_h) if penalties else (0.0, 0.0)
-    coupling = _coupling(problem)
+    best, terms = minimiser(problem), _terms(problem, penalties)
     spare = problem.dim - classes + 1  # m: directions outside the span of the means
-    # At the minimum det(L - cX) = det(L + cX) = 0 exactly (c = lambda_z): flat directions.
-    flat = penalties and problem.shrinkage <= 1
     curvature_h = best.alpha**2 / (classes * per_class)
-    across = _pair(lambda_w, lambda_h, -coupling, flat=flat)
+    across = _pair(terms, 0.0, sign=-1)
     found = [
-        Eigenvalue(value=lambda_w, multiplicity=spare + classes - 1, block="W null space"),
+        Eigenvalue(value=terms.lambda_w, multiplicity=spare + classes - 1, block="W null space"),
         Eigenvalue(
-            value=lambda_h,
+            value=terms.lambda_h,
             multiplicity=spare + classes * (per_class - 1) * spare,
             block="H null space",
         ),
         *_entries(across, (classes - 1) * spare, "rotations out of the span"),
         Eigenvalue(
-            value=curvature_h * best.p_other + lambda_h,
+            value=curvature_h * best.p_other + terms.lambda_h,
             multiplicity=classes * (per_class - 1) * (classes - 2),
             block="within class, non-target",
         ),
         Eigenvalue(
-            value=curvature_h * classes * best.p_target * best.p_other + lambda_h,
+            value=curvature_h * classes * best.p_target * best.p_other + terms.lambda_h,
             multiplicity=classes * (per_class - 1),
             block="within class, target",
         ),
     ]
-    if classes == 2:
-        return [*found, *_two_class_blocks(problem, lambda_w, lambda_h, coupling, flat=flat)]
-    return [*found, *_class_blocks(problem, lambda_w, lambda_h, coupling, flat=flat)]
+    blocks = _two_class_blocks if classes == 2 else _class_blocks
+    return [*found, *blocks(classes, best, terms)]
 
 
-def _coupling(problem: Problem) -> float:
-    # c = (1 - delta - (p_t - p_n)) / (K sqrt(n)), which is lambda_z at an interior minimum
-    if problem.shrinkage < 1:
-        return problem.lambda_z
-    return (1 - problem.label_smoothing) / (problem.num_classes * math.sqrt(problem.per_class))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What the small blocks are made of: r = [beta, alpha'], L = diag(lambda), the coupling c."""
+
+    beta: float
+    alpha: float  # alpha' = alpha / sqrt(n)
+    lambda_w: float
+    lambda_h: float
+    coupling: float  # (1 - delta - D) / (K sqrt(n)), which is lambda_z at an interior minimum
+    slack: float  # lambda_w lambda_h - c^2, which is 0 at an interior minimum
+    gain: float  # beta^2 lambda_h + alpha'^2 lambda_w = 2 beta alpha' lambda_z
 
 
-def _class_blocks(
-    problem: Problem, lambda_w: float, lambda_h: float, coupling: float, *, flat: bool
-) -> list[Eigenvalue]:
-    classes, best = problem.num_classes, minimiser(problem)
+def _terms(problem: Problem, penalties: bool) -> _Terms:
+    best, root = minimiser(problem), math.sqrt(problem.per_class)
+    interior = problem.margin > 0
+    flat = (1 - problem.label_smoothing) / (problem.num_classes * root)
+    coupling = problem.lambda_z if interior else flat
+    # 0 and 2 beta alpha' lambda_z by algebra, not by rounding: they decide the small eigenvalues
+    below = -problem.margin / (problem.num_classes * root) if problem.margin < 0 else 0.0
+    slack = below * (problem.lambda_z + coupling) if penalties else -(coupling**2)
+    beta, alpha = best.beta, best.alpha / root
+    return _Terms(
+        beta=beta,
+        alpha=alpha,
+        lambda_w=problem.lambda_w if penalties else 0.0,
+        lambda_h=problem.lambda_h if penalties else 0.0,
+        coupling=coupling,
+        slack=slack,
+        gain=2 * beta * alpha * problem.lambda_z if penalties else 0.0,
+    )
+
+
+def _class_blocks(classes: int, best: Minimiser, terms: _Terms) -> list[Eigenvalue]:
     base = best.p_other / classes
-    dominance = best.dominance
-    mixed = dominance * (1 - dominance) * (classes - 1) / classes**2
-    threshold = flat and best.logit_scale == 0  # s = 1: every pair is flat, not the rotations alone
-    rotations = _block_pair(problem, base, lambda_w, lambda_h, coupling, flat=flat)
-    symmetric = _block_pair(problem, base, lambda_w, lambda_h, -coupling, flat=threshold)
-    scale = _block_pair(problem, base + mixed, lambda_w, lambda_h, -coupling, flat=threshold)
+    mixed = best.mixing * (classes - 1) / classes**2
     antisymmetric = (classes - 1) * (classes - 2) // 2
+    symmetric = classes * (classes - 3) // 2
     return [
-        *_entries(rotations, antisymmetric, "rotations in the span"),
-        *_entries(symmetric, classes * (classes - 3) // 2, "class pairs, symmetric"),
-        *_entries(scale, 1, "logit scale"),
-        *_entries(
-            _triple(problem, lambda_w, lambda_h, coupling, flat=threshold),
-            classes - 1,
-            "class norms",
-        ),
+        *_entries(_pair(terms, base, sign=1), antisymmetric, "rotations in the span"),
+        *_entries(_pair(terms, base, sign=-1), symmetric, "class pairs, symmetric"),
+        *_entries(_pair(terms, base + mixed, sign=-1), 1, "logit scale"),
+        *_entries(_triple(classes, best, terms), classes - 1, "class norms"),
     ]
 
 
-def _two_class_blocks(
-    problem: Problem, lambda_w: float, lambda_h: float, coupling: float, *, flat: bool
-) -> list[Eigenvalue]:
-    best = minimiser(problem)
-    base, dominance = best.p_other / 2, best.dominance
-    mixed = dominance * (1 - dominance) / 4
-    threshold = flat and best.logit_scale == 0
-    scale = _block_pair(problem, base + mixed, lambda_w, lambda_h, -coupling, flat=threshold)
-    alpha_squared = best.alpha**2 / problem.per_class
-    single = base * alpha_squared + lambda_h + mixed * alpha_squared
+def _two_class_blocks(classes: int, best: Minimiser, terms: _Terms) -> list[Eigenvalue]:
+    base, mixed = best.p_other / classes, best.mixing / classes**2
+    single = (base + mixed) * terms.alpha**2 + terms.lambda_h
+    scale = _pair(terms, base + mixed, sign=-1)
     return [*_entries(scale, 1, "logit scale"), *_entries([single], 1, "class norms")]
 
 
-def _block_pair(
-    problem: Problem,
-    weight: float,
-    lambda_w: float,
-    lambda_h: float,
-    coupling: float,
-    *,
-    flat: bool,
-) -> list[float]:
-    """Eigenvalues of weight R + L + coupling X, R = [beta, alpha/sqrt(n)] outer itself."""
-    best = minimiser(problem)
-    beta, alpha = best.beta, best.alpha / math.sqrt(problem.per_class)
-    cross = weight * beta * alpha + coupling
-    return _pair(weight * beta**2 + lambda_w, weight * alpha**2 + lambda_h, cross, flat=flat)
+def _determinant(terms: _Terms, weight: float, sign: int) -> float:
+    """Determinant of weight r r^T + L + sign c X, without the terms that cancel."""
+    turn = sign * 2 * terms.beta * terms.alpha * terms.coupling
+    return weight * (terms.gain - turn) + terms.slack
 
 
-def _pair(first: float, second: float, cross: float, *, flat: bool) -> list[float]:
-    """Eigenvalues of [[first, cross], [cross, second]]; `flat` says that one is exactly zero."""
-    if flat:
-        return [first + second, 0.0]
-    mean, radius = (first + second) / 2, math.hypot((first - second) / 2, cross)
-    if mean <= 0:
-        return [mean + radius, mean - radius]
+def _pair(terms: _Terms, weight: float, *, sign: int) -> list[float]:
+    """Eigenvalues of weight r r^T + L + sign c X; exactly 0 where a direction is flat."""
+    first = weight * terms.beta**2 + terms.lambda_w
+    second = weight * terms.alpha**2 + terms.lambda_h
+    cross = weight * terms.beta * terms.alpha + sign * terms.coupling
+    large = (first + second) / 2 + math.hypot((first - second) / 2, cross)
     # the smaller one as determinant over the larger: mean - radius would cancel
-    return [mean + radius, (first * second - cross * cross) / (mean + radius)]
+    return [large, _determinant(terms, weight, sign) / large]
 
 
-def _triple(
-    problem: Problem, lambda_w: float, lambda_h: float, coupling: float, *, flat: bool
-) -> list[float]:
-    classes, best = problem.num_classes, minimiser(problem)
+def _triple(classes: int, best: Minimiser, terms: _Terms) -> list[float]:
+    """Eigenvalues of M = [[w R + L - c X, 0], [0, g]] + x t t^T, largest first.
+
+    t = (sqrt(nu) beta, sqrt(nu) alpha', alpha' / sqrt(K)). The largest is read off M and the
+    smallest off its inverse; the middle one is the determinant over both. Determinant and
+    cofactors are sums of positive terms, so all three keep their digits however far apart they
+    lie.
+    """
     if best.logit_scale == 0:
-        return [*_pair(lambda_w, lambda_h, -coupling, flat=flat), lambda_h]
-    beta, alpha = best.beta, best.alpha / math.sqrt(problem.per_class)
-    base = best.p_other / classes
-    cross = base * beta * alpha - coupling
+        return [*_pair(terms, 0.0, sign=-1), terms.lambda_h]
+    matrix = _norms_matrix(classes, best, terms)
+    values = [float(value) for value in np.linalg.eigvalsh(matrix)[::-1]]
+    if terms.lambda_w == 0:  # the data term alone is indefinite; its large end is what is used
+        return values
+    adjugate, determinant = _norms_adjugate(classes, best, terms, scale=values[0])
+    smallest = determinant / float(np.linalg.eigvalsh(adjugate)[-1])
+    return [values[0], determinant / smallest * values[0], smallest * values[0]]
+
+
+def _norms_matrix(classes: int, best: Minimiser, terms: _Terms) -> np.ndarray:
+    base, extra = best.p_other / classes, best.mixing / classes
+    cross = base * terms.beta * terms.alpha - terms.coupling
+    corner = base * terms.alpha**2 + terms.lambda_h
     matrix = np.array(
         [
-            [base * beta**2 + lambda_w, cross, 0.0],
-            [cross, base * alpha**2 + lambda_h, 0.0],
-            [0.0, 0.0, base * alpha**2 + lambda_h],
+            [base * terms.beta**2 + terms.lambda_w, cross, 0.0],
+            [cross, corner, 0.0],
+            [0.0, 0.0, corner],
         ]
     )
     root = math.sqrt(1 - 2 / classes)
-    direction = np.array([root * beta, root * alpha, alpha / math.sqrt(classes)])
-    weight = best.dominance * (1 - best.dominance) / classes
-    values = np.linalg.eigvalsh(matrix + weight * np.outer(direction, direction))
-    return [float(value) for value in values]
+    direction = [root * terms.beta, root * terms.alpha, terms.alpha / math.sqrt(classes)]
+    return matrix + extra * np.outer(direction, direction)
+
+
+def _norms_adjugate(
+    classes: int, best: Minimiser, terms: _Terms, *, scale: float
+) -> tuple[np.ndarray, float]:
+    """Adjugate and determinant of M / scale: the products of tiny penalties would underflow."""
+    base, extra = best.p_other / classes, best.mixing / classes
+    shared, own = extra * (1 - 2 / classes), extra * terms.alpha**2 / classes / scale
+    corner = (base * terms.alpha**2 + terms.lambda_h) / scale
+    full = corner + own
+    block = _determinant(terms, base, -1) / scale**2
+    block_shared = _determinant(terms, base + shared, -1) / scale**2
+
+    def minor(plain: float, product: float) -> float:
+        return plain / scale * full + shared * product / scale * corner
+
+    beta, alpha, coupling = terms.beta, terms.alpha, terms.coupling
+    first = minor(base * alpha**2 + terms.lambda_h, alpha**2)
+    second = minor(base * beta**2 + terms.lambda_w, beta**2)
+    cross = -minor(base * beta * alpha - coupling, beta * alpha)
+    border = extra * math.sqrt(1 - 2 / classes) / math.sqrt(classes) * alpha / scale
+    third = -border * (coupling * alpha + terms.lambda_h * beta) / scale
+    fourth = -border * (coupling * beta + terms.lambda_w * alpha) / scale
+    adjugate = [
+        [first, cross, third],
+        [cross, second, fourth],
+        [third, fourth, block_shared],
+    ]
+    return np.array(adjugate), corner * block_shared + own * block
 
 
 def _entries(values: list[float], multiplicity: int, block: str) -> list[Eigenvalue]:
     return [Eigenvalue(value=value, multiplicity=multiplicity, block=block) for value in values]
+
+
+# --- the weight block -----------------------------------------------------------------------------
+
+
+def weight_block_spectrum(problem: Problem) -> tuple[Eigenvalue, ...]:
+    """Return the eigenvalues of the W block of the data term at the minimum, largest first.
+
+    (beta^2 / K) times p_n, p_n [1 + (K-2) D] and p_n [1 + (K-1) D] = K p_t p_n, and 0: on the
+    directions 1 of R^K and on those of R^d that no class mean has. Multiplicities add to K d.
+    """
+    classes, best = problem.num_classes, minimiser(problem)
+    null = classes * problem.dim - (classes - 1) ** 2
+    if best.logit_scale == 0:  # total collapse: the features are zero, and so is the block
+        return (Eigenvalue(value=0.0, multiplicity=classes * problem.dim, block="null space"),)
+    unit = best.beta**2 / classes
+    antisymmetric = (classes - 1) * (classes - 2) // 2
+    mixed = unit * best.p_other * (1 + (classes - 2) * best.dominance)
+    found = [
+        Eigenvalue(
+            value=unit * classes * best.p_target * best.p_other,
+            multiplicity=1,
+            block="logit scale",
+        )
+    ]
+    if classes > 2:
+        found += [
+            *_entries([mixed], classes - 1, "class norms"),
+            *_entries(
+                [unit * best.p_other], classes * (classes - 3) // 2, "class pairs, symmetric"
+            ),
+            *_entries([unit * best.p_other], antisymmetric, "class pairs, antisymmetric"),
+        ]
+    found += _entries([0.0], null, "null space")
+    return tuple(entry for entry in found if entry.multiplicity > 0)
 
 
 # --- what a checkpoint's Hessian is compared with -----------------------------------------------

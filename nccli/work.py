@@ -24,6 +24,7 @@ class Analysis:
     report: str  # "module:class" of the result
     preferred: tuple[str, ...] = ()  # the split where none is asked for; all where none is here
     passes: int = 0  # takes `known` and `workers`, and runs through the rows as often as this
+    threaded: bool = False  # takes `threads`, the number of cores
 
     def function(self) -> Any:
         """Return its analyze()."""
@@ -52,7 +53,10 @@ ANALYSES = {
         module="nccli.calibration", report="nccli.calibration:CalibrationReport", preferred=SCORED
     ),
     "hessian": Analysis(
-        module="nccli.hessian", report="nccli.hessian:HessianReport", preferred=CURVED
+        module="nccli.hessian",
+        report="nccli.hessian_report:HessianReport",
+        preferred=CURVED,
+        threaded=True,
     ),
 }
 

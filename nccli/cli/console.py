@@ -209,6 +209,8 @@ def say_notes(results: Iterable[Any]) -> None:
 def _place(result: Any) -> str:
     if hasattr(result, "split"):
         return visible(f"{result.path} ({result.split})")
+    if hasattr(result, "place"):
+        return str(result.place)
     return f"delta {result.label_smoothing:g}"  # the closed form has no file
 
 
@@ -231,7 +233,8 @@ def exit_code(results: Sequence[Any], *, failed: int, condition: Condition | Non
             )
     if failed and not results:
         return NO_INPUT_USED
-    return SOME_INPUTS_FAILED if failed or undecided else DONE
+    unfinished = any(getattr(result, "status", "") == "not converged" for result in results)
+    return SOME_INPUTS_FAILED if failed or undecided or unfinished else DONE
 
 
 @contextmanager

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nccli.cli import console
+from nccli.cli.closed_form import closed_form
 from nccli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from nccli.ufm import UFMReport
+
+DENSITY_HELP = "Spectral densities: stochastic Lanczos for W and joint, exact for H."
+SMALLEST_HELP = "The W block's smallest eigenvalue where the softmax is not flat."
+HIERARCHY_HELP = "Papyan's split of the W block's trace: class, cross-class, within."
+EXACT_HELP = "All eigenvalues of the W block from the dense matrix: K d up to 8,000."
+RATES_HELP = "The decay of NC1 from epoch to epoch, beside the rates that kappa predicts."
 
 
 def hessian(
@@ -37,9 +42,23 @@ def hessian(
     smoothing: str | None = typer.Option(
         None, help="Closed form: values of delta, by commas. Default: 0,0.05,0.1."
     ),
+    sweep: list[str] | None = typer.Option(
+        None, help="Closed form over a range: delta=0:0.5:11, lambda-h=1e-8:1e-2:13:log, K=2,10."
+    ),
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
     fail_if: str | None = typer.Option(None, help=console.FAIL_IF_HELP),
     chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
+    top: int = typer.Option(1, min=1, help="How many of the W block's largest eigenvalues."),
+    density: bool = typer.Option(False, "--density", help=DENSITY_HELP),
+    probes: int = typer.Option(4, min=1, help="--density: random probes; they give error bars."),
+    steps: int = typer.Option(30, min=2, help="--density: Lanczos steps a probe."),
+    seed: int = typer.Option(0, min=0, help="--density: seed of the probes."),
+    smallest: bool = typer.Option(False, "--smallest", help=SMALLEST_HELP),
+    hierarchy: bool = typer.Option(False, "--hierarchy", help=HIERARCHY_HELP),
+    bias: bool = typer.Option(False, "--bias", help="The bias is a variable of the W block too."),
+    exact: bool = typer.Option(False, "--exact", help=EXACT_HELP),
+    rates: bool = typer.Option(False, "--rates", help=RATES_HELP),
+    max_passes: int = typer.Option(60, min=1, help="Passes over the rows to converge in."),
     jobs: int | None = typer.Option(None, "--jobs", "-j", min=1, help=console.JOBS_HELP),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
@@ -47,42 +66,79 @@ def hessian(
 
     With paths: the last-layer Hessian at the saved features and weights, beside its value at the
     collapsed optimum. With --classes: minimiser, three condition numbers and the joint spectrum
-    of the unconstrained feature model.
+    of the unconstrained feature model. --sweep NAME=VALUES, repeated for a grid, takes them over
+    delta, lambda (both penalties), lambda-w, lambda-h, n, K or d; VALUES are START:STOP:COUNT,
+    START:STOP:COUNT:log or A,B,C. Without --dim, d is K at each point.
 
     \b
     Examples:
       nccli hessian --classes 10 --per-class 5000 --dim 512 --smoothing 0,0.05,0.1
       nccli hessian --classes 4 --per-class 25 --smoothing 0.1 --format json
+      nccli hessian --classes 10 --lambda-h 1e-6 --sweep delta=0:0.9:10 --chart
+      nccli hessian --sweep K=2,10,100 --sweep lambda-h=1e-8:1e-2:13:log --format csv
       nccli hessian sample_data/runs/digits-mlp-ls0.05-s0@last
+      nccli hessian 'sample_data/runs/*@last' --top 30 --density --chart
+      nccli hessian sample_data/runs/digits-mlp-ce-s0@last --hierarchy --smallest
+      nccli hessian sample_data/runs --rates
       nccli hessian 'sample_data/runs/*' --format csv
     """
-    if classes is None and not paths:
+    closed = classes is not None or bool(sweep)
+    if not closed and not paths:
         raise UsageError(
             "give checkpoints, or --classes for the closed form", remedy="see nccli hessian --help"
         )
-    if classes is not None and paths:
+    if closed and paths:
         raise UsageError("give checkpoints or --classes, not both")
     _check_penalties(lambda_w, lambda_h)
-    if classes is not None:
-        if split is not None or chart:
-            raise UsageError("--split and --chart go with checkpoints, not with --classes")
-        reports = _closed_form(classes, per_class, dim, lambda_w, lambda_h, smoothing)
-        raise typer.Exit(_print_closed_form(reports, form, fail_if))
+    if closed:
+        if split is not None:
+            raise UsageError("--split goes with checkpoints, not with --classes")
+        code = closed_form(
+            classes=classes,
+            per_class=per_class,
+            dim=dim,
+            lambda_w=lambda_w,
+            lambda_h=lambda_h,
+            smoothing=smoothing,
+            sweep=sweep or [],
+            form=form,
+            fail_if=fail_if,
+            chart=chart,
+        )
+        raise typer.Exit(code)
     if per_class is not None or dim is not None or smoothing is not None:
         raise UsageError("--per-class, --dim and --smoothing go with --classes, not with paths")
 
     from nccli.work import Work
 
-    options = {"lambda_w": lambda_w, "lambda_h": lambda_h}
+    given = {
+        "lambda_w": lambda_w, "lambda_h": lambda_h, "top": top, "density": density,
+        "probes": probes, "steps": steps, "seed": seed, "smallest": smallest,
+        "hierarchy": hierarchy, "with_bias": bias, "exact": exact, "max_passes": max_passes,
+    }  # fmt: skip
     code = console.report(
         paths or [],
-        Work(analysis="hessian", split=split, options=options, cached=not no_cache),
+        Work(analysis="hessian", split=split, options=_asked(given), cached=not no_cache),
         jobs=jobs,
         form=console.with_chart(form, chart),
         fail_if=fail_if,
         table=lambda results: _table(results, chart),
+        summary=_decays if rates else None,
     )
     raise typer.Exit(code)
+
+
+def _asked(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that change a number: a cache need not tell apart what was not asked for."""
+    if not given["density"]:
+        given = {name: given[name] for name in given if name not in ("probes", "steps", "seed")}
+    return given
+
+
+def _decays(results: Sequence[Any]) -> Sequence[Any]:
+    from nccli.hessian_rates import decays
+
+    return decays(results)
 
 
 def _check_penalties(*penalties: float | None) -> None:
@@ -94,60 +150,14 @@ def _check_penalties(*penalties: float | None) -> None:
 def _table(results: Sequence[Any], chart: bool) -> RenderableType:
     from rich.console import Group
 
-    from nccli.cli.drawing import series_charts
     from nccli.tables import results_table
 
-    names = ["kappa_means_w", "kappa_h_median", "kappa_regularised_w"]
-    return Group(results_table(results), *(series_charts(results, names) if chart else []))
+    if type(results[0]).__name__ == "DecayReport":
+        from nccli.hessian_table import decays_table
 
+        return decays_table(results)
+    if not chart:
+        return results_table(results)
+    from nccli.cli.hessian_charts import hessian_charts
 
-def _closed_form(
-    classes: int,
-    per_class: int | None,
-    dim: int | None,
-    lambda_w: float | None,
-    lambda_h: float | None,
-    smoothing: str | None,
-) -> list[UFMReport]:
-    from nccli import ufm
-
-    return [
-        ufm.analyze(
-            ufm.Problem(
-                num_classes=classes,
-                per_class=100 if per_class is None else per_class,
-                dim=classes if dim is None else dim,
-                lambda_w=5e-4 if lambda_w is None else lambda_w,  # the paper's weight decay
-                lambda_h=5e-4 if lambda_h is None else lambda_h,
-                label_smoothing=delta,
-            )
-        )
-        for delta in _deltas("0,0.05,0.1" if smoothing is None else smoothing)
-    ]
-
-
-def _deltas(text: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--smoothing must be numbers between commas, got '{text}'", remedy="0,0.05,0.1"
-        ) from None
-
-
-def _print_closed_form(reports: list[UFMReport], form: str, fail_if: str | None) -> int:
-    from nccli.condition import Condition
-    from nccli.render import rendered, resolve_format
-    from nccli.result import flat
-    from nccli.tables import closed_form
-
-    form = resolve_format(form, terminal=sys.stdout.isatty())
-    condition = None if fail_if is None else Condition.parse(fail_if)
-    if condition is not None:
-        condition.holds(flat(reports[0]))  # a mistyped field is told before anything is printed
-    if form == "table":
-        console.console().print(closed_form(reports))
-    else:
-        sys.stdout.write(rendered(reports, form=form))
-    console.say_notes(reports)
-    return console.exit_code(reports, failed=0, condition=condition)
+    return Group(results_table(results), *hessian_charts(results))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from nccli.checkpoint import Checkpoint, LazyArray
+from nccli.checkpoint import LazyArray
 from nccli.cores import usable_cores
 
 Part = TypeVar("Part")
@@ -57,7 +57,7 @@ class Threads:
     watch: told how many rows each finished span had.
     """
 
-    checkpoint: Checkpoint
+    checkpoint: Any  # what the function is given first
     count: int | None = None
     watch: Callable[[int], None] = _nobody
 

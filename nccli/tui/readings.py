@@ -10,7 +10,7 @@ from nccli.calibration import CalibrationReport, Scores
 from nccli.charts import Reference, Series
 from nccli.collapse import CollapseReport
 from nccli.compare import COMPARED, Compared
-from nccli.hessian import HessianReport
+from nccli.hessian_report import HessianReport
 from nccli.result import Quantity, quantities
 from nccli.tui.entry import Entry, Group
 from nccli.tui.state import State

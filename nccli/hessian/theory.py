@@ -1,50 +1,22 @@
-"""The last layer in memory, its penalties, and what the theory says of one like it.
+"""Penalties of a checkpoint, and what the theory says of a last layer like it.
 
-N samples, K classes, D features. lambda_w is the run's weight decay. No setting of a training run
-is lambda_h, the penalty on the features; it is given, recorded, or taken from the balance that both
-penalties have at the optimum of the unconstrained feature model.
+lambda_w is the run's weight decay. No setting of a training run is lambda_h, the penalty on the
+features; it is given, recorded, or taken from the balance that both penalties have at the optimum
+of the unconstrained feature model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nccli import ufm
 from nccli.checkpoint import Checkpoint
-from nccli.errors import ContentError, UsageError
-from nccli.logits import Floats, Integers, Softmax, load_labels, load_logits, softmax
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastLayer:
-    """Everything the Hessian of the data term is made of, in memory."""
-
-    weight_KD: Floats
-    features_ND: Floats
-    labels_N: Integers
-    softmax: Softmax
-
-    @property
-    def count(self) -> int:
-        return len(self.labels_N)
-
-
-def load_last_layer(checkpoint: Checkpoint, split: str) -> LastLayer:
-    """Return the last layer of a split, in float64; raises ContentError without a classifier."""
-    if checkpoint.classifier is None:
-        raise ContentError(
-            "has no classifier, and the last-layer Hessian needs one",
-            remedy="save classifier/weight (and bias) with the features",
-        )
-    weight_KD, _ = checkpoint.classifier.arrays()
-    return LastLayer(
-        weight_KD=weight_KD,
-        features_ND=np.asarray(checkpoint.split(split).features.load(), dtype=np.float64),
-        labels_N=load_labels(checkpoint, split),
-        softmax=softmax(load_logits(checkpoint, split)),
-    )
+from nccli.errors import UsageError
+from nccli.hessian.layer import LastLayer, Survey
+from nccli.hessian_report import TheoryEigenvalue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +28,22 @@ class Penalties:
     source: str | None
 
 
+def check_penalties(lambda_w: float | None, lambda_h: float | None) -> None:
+    """Raise UsageError on a penalty that is none."""
+    for name, value in (("--lambda-w", lambda_w), ("--lambda-h", lambda_h)):
+        if value is not None and not 0 <= value < np.inf:
+            raise UsageError(f"{name} must be finite and not negative, got {value}")
+
+
 def find_penalties(
     checkpoint: Checkpoint,
     layer: LastLayer,
+    known: Survey,
     lambda_w: float | None,
     lambda_h: float | None,
     notes: list[str],
 ) -> Penalties:
     """Return both penalties: options first, then what the file records, then the norm balance."""
-    for name, value in (("--lambda-w", lambda_w), ("--lambda-h", lambda_h)):
-        if value is not None and not 0 <= value < np.inf:
-            raise UsageError(f"{name} must be finite and not negative, got {value}")
     weight = checkpoint.metadata.weight_decay if lambda_w is None else lambda_w
     if not weight:
         notes.append(
@@ -80,7 +57,7 @@ def find_penalties(
     if checkpoint.metadata.feature_decay is not None:
         features = checkpoint.metadata.feature_decay
         return Penalties(weight=weight, features=features, source="recorded")
-    balanced = _balanced_penalty(layer, weight)
+    balanced = _balanced_penalty(layer, known, weight)
     if balanced is None:
         if weight:
             notes.append(
@@ -95,27 +72,33 @@ def find_penalties(
     return Penalties(weight=weight, features=balanced, source="norm balance")
 
 
-def _balanced_penalty(layer: LastLayer, weight: float | None) -> float | None:
+def _balanced_penalty(layer: LastLayer, known: Survey, weight: float | None) -> float | None:
     # At the UFM optimum both penalties are equal, and W and H are centred.
-    features = np.square(layer.features_ND - layer.features_ND.mean(axis=0)).sum()
-    weights = np.square(layer.weight_KD - layer.weight_KD.mean(axis=0)).sum()
-    if not weight or features == 0 or weights == 0:
+    dim = layer.weight_KD.shape[1]
+    mean_D = (known.counts_K @ known.means_KX)[:dim] / layer.count
+    features = known.squares - layer.count * float(mean_D @ mean_D)
+    weights = float(np.square(layer.weight_KD - layer.weight_KD.mean(axis=0)).sum())
+    digits = 8 * float(np.finfo(layer.dtype).eps) * known.squares
+    if not weight or features <= digits or weights == 0:
         return None
-    balanced = float(weight * weights / features)
+    balanced = weight * weights / features
     return balanced if 0 < balanced < np.inf else None
 
 
 def theory_beside(
-    checkpoint: Checkpoint, layer: LastLayer, penalties: Penalties, notes: list[str]
-) -> dict[str, float | None]:
+    checkpoint: Checkpoint,
+    layer: LastLayer,
+    known: Survey,
+    penalties: Penalties,
+    notes: list[str],
+) -> dict[str, Any]:
     """Return the theory_ fields of a report: the closed form at the same K, n, d and penalties."""
     if not penalties.weight or not penalties.features:
         return {}
     if checkpoint.dim < checkpoint.num_classes - 1:
         notes.append("theory_* is undefined: the closed form needs d >= K - 1")
         return {}
-    counts = np.bincount(layer.labels_N, minlength=checkpoint.num_classes)
-    if counts.min() < 0.9 * counts.max():  # stratified splits of real data differ by a few
+    if known.counts_K.min() < 0.9 * known.counts_K.max():  # stratified splits differ by a few
         notes.append("theory_* is that of balanced classes, n = N / K; these are not balanced")
     try:
         problem = ufm.Problem(
@@ -132,20 +115,26 @@ def theory_beside(
     return _theory_fields(problem)
 
 
-def _theory_fields(problem: ufm.Problem) -> dict[str, float | None]:
+def _theory_fields(problem: ufm.Problem) -> dict[str, Any]:
     expected = ufm.curvature(problem)
     loss_only, regularised = ufm.kappa_loss(problem), ufm.kappa_regularised(problem)
     return {
         "theory_lambda_max_w": expected.lambda_max_w,
         "theory_lambda_max_h": expected.lambda_max_h,
         "theory_lambda_max_joint": expected.lambda_max_joint,
+        "theory_lambda_max_joint_regularised": ufm.joint_spectrum(problem)[0].value,
         "theory_trace_w": expected.trace_w,
         "theory_trace_h": expected.trace_h,
+        "theory_trace_joint": expected.trace_w + expected.trace_h,
         "theory_kappa_means_w": loss_only,
         "theory_kappa_regularised_w": regularised,
         "theory_kappa_regularised_h": _regularised_features(problem, expected, regularised),
         "theory_kappa_h_median": loss_only,
         "theory_kappa_h_p90": loss_only,
+        "theory_spectrum_w": tuple(
+            TheoryEigenvalue(value=one.value, multiplicity=one.multiplicity, block=one.block)
+            for one in ufm.weight_block_spectrum(problem)
+        ),
     }
 
 

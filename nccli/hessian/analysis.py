@@ -1,0 +1,363 @@
+"""The last-layer Hessian at real features and weights, beside its value at the collapsed optimum.
+
+N samples, K classes, D features. With p_i = softmax(W h_i + b), A_i = diag(p_i) - p_i p_i^T:
+
+    W block   (1/N) sum_i A_i (x) h_i h_i^T              Kd x Kd, never formed
+    H block   block diagonal, block i = (1/N) W^T A_i W
+    joint     both and the cross terms, (Kd + Nd) square, never formed
+
+All values are of the data term alone unless their name says regularised.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nccli.checkpoint import Checkpoint
+from nccli.errors import ContentError
+from nccli.hessian.dense import dense_block
+from nccli.hessian.density import PROBES, STEPS, Density, weight_density
+from nccli.hessian.direct import joint_density, largest_direct, size_of
+from nccli.hessian.feature_block import (
+    DECADES,
+    PER_DECADE,
+    FeatureBlock,
+    feature_block,
+)
+from nccli.hessian.hierarchy import hierarchy as split_hierarchy
+from nccli.hessian.joint import largest_joint
+from nccli.hessian.layer import LastLayer, Survey, open_layer, survey
+from nccli.hessian.means import on_the_means
+from nccli.hessian.smallest import extremes
+from nccli.hessian.theory import Penalties, check_penalties, find_penalties, theory_beside
+from nccli.hessian.weight_block import MAX_PASSES, Solved, largest
+from nccli.hessian_report import Certified, ClassKappa, DensityBin, HessianReport
+from nccli.logits import Floats
+
+EXACT_SIZE = 8_000  # K d up to which --exact forms the W block: two minutes of one core
+FAINT = 1e-20  # mean 1 - p below which single precision has no range left
+
+
+def analyze(
+    checkpoint: Checkpoint,
+    *,
+    split: str = "train",
+    path: str | None = None,
+    lambda_w: float | None = None,
+    lambda_h: float | None = None,
+    with_bias: bool = False,
+    top: int = 1,
+    density: bool = False,
+    probes: int = PROBES,
+    steps: int = STEPS,
+    seed: int = 0,
+    smallest: bool = False,
+    hierarchy: bool = False,
+    exact: bool = False,
+    max_passes: int = MAX_PASSES,
+    threads: int | None = None,
+) -> HessianReport:
+    """Return the measured last-layer curvature of one split, and the closed form beside it.
+
+    with_bias: the bias is a variable of the W block. top: how many of its largest eigenvalues.
+    density: stochastic Lanczos quadrature with so many probes and steps. smallest: its smallest
+    eigenvalue on (1-perp) x R^d. hierarchy: Papyan's split of its trace. exact: all eigenvalues
+    from the dense matrix. threads: how many cores, None for all; no digit depends on it.
+
+    Raises ContentError where the file has no classifier or is too large for `exact`, UsageError
+    on a negative penalty.
+    """
+    check_penalties(lambda_w, lambda_h)
+    layer = open_layer(checkpoint, split, with_bias=with_bias, threads=threads)
+    _check_exact(layer, exact)
+    layer, known = survey(layer)
+    if known.doubt < FAINT:
+        layer, known = survey(layer.precise)
+    notes: list[str] = []
+    penalties = find_penalties(checkpoint, layer, known, lambda_w, lambda_h, notes)
+    found = _Measuring(checkpoint, split, layer, known, penalties, notes, max_passes)
+    values = found.weight_block(top, exact=exact)
+    values |= found.feature_block(density=density)
+    values |= found.joint()
+    values |= found.on_the_means()
+    if smallest:
+        values |= found.smallest()
+    if hierarchy:
+        values |= found.hierarchy()
+    if density:
+        values |= found.density(probes, steps, seed)
+    meta = checkpoint.metadata
+    return HessianReport(
+        path=path,
+        split=split,
+        epoch=meta.epoch,
+        loss_name=meta.loss,
+        label_smoothing=meta.label_smoothing,
+        seed=meta.seed,
+        n=layer.count,
+        num_classes=checkpoint.num_classes,
+        dim=checkpoint.dim,
+        bias_included=with_bias,
+        lambda_w=penalties.weight,
+        lambda_h=penalties.features,
+        lambda_h_source=penalties.source,
+        mean_doubt=known.doubt,
+        trace_w=known.trace_w,
+        trace_h=known.trace_h,
+        trace_joint=known.trace_w + known.trace_h,
+        null_modes_w=layer.width,
+        **values,
+        **theory_beside(checkpoint, layer, known, penalties, notes),
+        status="not converged" if found.open else "converged",
+        notes=tuple(notes),
+    )
+
+
+def _check_exact(layer: LastLayer, exact: bool) -> None:
+    size = layer.num_classes * layer.width
+    if exact and size > EXACT_SIZE:
+        raise ContentError(
+            f"has K d = {size:,} variables, and --exact forms matrices up to {EXACT_SIZE:,}",
+            remedy="leave --exact out: --top and --density need no matrix",
+        )
+
+
+class _Measuring:
+    """The measurements of one layer; what did not converge is in `open`, and in the notes."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        split: str,
+        layer: LastLayer,
+        known: Survey,
+        penalties: Penalties,
+        notes: list[str],
+        max_passes: int,
+    ) -> None:
+        self._checkpoint, self._split, self._layer, self._known = checkpoint, split, layer, known
+        self._penalties, self._notes, self._max_passes = penalties, notes, max_passes
+        self._top: Solved | None = None
+        self._bound_h = known.largest_trace_h / layer.count
+        self.open: list[str] = []
+
+    def _told(self, name: str, converged: bool) -> None:
+        if not converged:
+            self.open.append(name)
+            self._notes.append(f"{name} did not converge: it is known within its interval only")
+
+    def weight_block(self, top: int, *, exact: bool) -> dict[str, Any]:
+        """The largest eigenvalues of the W block, and the condition number with the ridge."""
+        if exact:
+            values: Floats = np.linalg.eigvalsh(dense_block(self._layer)).astype(np.float64)[::-1]
+            errors = np.full(len(values), len(values) * np.finfo(np.float64).eps * values[0])
+            shown = len(values)
+            self._top = largest(self._layer, known=self._known, max_passes=self._max_passes)
+        else:
+            self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
+            values, errors, shown = self._top.values, self._top.errors, top
+        self._told("lambda_max_w", self._top.converged)
+        peak = float(values[0])
+        kappa = _regularised(peak, 0.0, self._penalties.weight)
+        return {
+            "lambda_max_w": peak,
+            "lambda_max_w_error": float(errors[0]),
+            "kappa_regularised_w": kappa,
+            "rate_regularised_w": _rate(kappa),
+            "spectrum_w": _certified(values, errors) if shown > 1 else (),
+        }
+
+    def feature_block(self, *, density: bool) -> dict[str, Any]:
+        """What the H block, a small block for each sample, says: extremes and distribution."""
+        found = feature_block(self._layer)
+        count = self._layer.count
+        self._bound_h = found.peak_bound / count
+        if len(found.rows) < count:
+            self._notes.append(
+                f"kappa_h_* are over a seeded sample of {len(found.rows):,} of {count:,} samples: "
+                "K is large"
+            )
+        full_rank = self._checkpoint.dim <= self._checkpoint.num_classes - 1
+        smallest = 0.0
+        if full_rank and len(found.rows) == count:
+            smallest = float(found.smallest_M.min()) / count
+        peak = found.peak / count
+        known = not full_rank or len(found.rows) == count
+        values: dict[str, Any] = {
+            "lambda_max_h": peak,
+            "lambda_max_h_error": self._bound_h - peak,
+            "kappa_regularised_h": (
+                _regularised(peak, smallest, self._penalties.features) if known else None
+            ),
+            **self._distribution(found),
+        }
+        self._told("lambda_max_h", found.peak_bound <= found.peak * 1.001)
+        if density:
+            values["density_h"] = _feature_density(found, count)
+        return values
+
+    def _distribution(self, found: FeatureBlock) -> dict[str, Any]:
+        if found.rank < found.directions:
+            self._notes.append(
+                f"kappa_h_* are undefined: the centred weight has rank {found.rank}, not K - 1"
+            )
+            return {}
+        ratios_M = found.ratios_M
+        median, tail = _quantiles(ratios_M)
+        if tail is None:
+            self._notes.append(
+                "kappa_h_p90 (and perhaps kappa_h_median) is infinite: some probabilities underflow"
+            )
+        labels_M = self._layer.labels_N[found.rows]
+        classes = []
+        for label in np.unique(labels_M):
+            own = ratios_M[labels_M == label]
+            middle, high = _quantiles(own)
+            classes.append(ClassKappa(label=int(label), n=len(own), median=middle, p90=high))
+        return {"kappa_h_median": median, "kappa_h_p90": tail, "kappa_h_classes": tuple(classes)}
+
+    def joint(self) -> dict[str, Any]:
+        """The largest eigenvalue of the joint Hessian, without and with the penalties."""
+        delta = self._checkpoint.metadata.label_smoothing
+        if delta is None:
+            self._notes.append(
+                "label_smoothing is not recorded: lambda_max_joint is that of delta 0"
+            )
+        plain = self._joint("lambda_max_joint", delta or 0.0, 0.0, 0.0)
+        values = {}
+        if plain is not None:
+            values["lambda_max_joint"] = float(plain.values[0])
+            values["lambda_max_joint_error"] = float(plain.errors[0])
+        weight, features = self._penalties.weight, self._penalties.features
+        if plain is not None and weight and features:
+            ridged = self._joint("lambda_max_joint_regularised", delta or 0.0, weight, features)
+            if ridged is not None:
+                values["lambda_max_joint_regularised"] = float(ridged.values[0])
+        return values
+
+    def _joint(self, name: str, delta: float, weight: float, features: float) -> Solved | None:
+        assert self._top is not None
+        found = largest_joint(
+            self._layer, self._top, label_smoothing=delta, bound_h=self._bound_h,
+            penalty_w=weight, penalty_h=features,
+        )  # fmt: skip
+        if found is None:
+            found = largest_direct(
+                self._layer, label_smoothing=delta, penalty_w=weight, penalty_h=features
+            )
+        if found is None:
+            self._notes.append(
+                f"{name} is left out: the H block is not small beside the W block, and "
+                f"{size_of(self._layer):,} variables are too many to keep"
+            )
+            return None
+        self._told(name, found.converged)
+        return found
+
+    def on_the_means(self) -> dict[str, Any]:
+        """Condition of the W block on the span of the centred class means."""
+        found = on_the_means(self._checkpoint, self._split, self._layer, self._notes)
+        self._told("kappa_means_w", found.converged)
+        return {
+            "kappa_means_w": found.kappa,
+            "rate_means_w": _rate(found.kappa),
+            "nc1": found.nc1,
+        }
+
+    def smallest(self) -> dict[str, Any]:
+        """The smallest eigenvalue of the W block where the softmax is not flat."""
+        found = extremes(self._layer)
+        self._told("lambda_min_w", found.converged)
+        value = max(found.smallest, 0.0)
+        return {
+            "lambda_min_w": value,
+            "lambda_min_w_error": found.smallest_error,
+            "kappa_regularised_perp_w": _regularised(found.largest, value, self._penalties.weight),
+        }
+
+    def hierarchy(self) -> dict[str, Any]:
+        """Papyan's split of the trace of the W block."""
+        found = split_hierarchy(self._layer)
+        return {
+            "trace_w_class": found.between_classes,
+            "trace_w_cross_class": found.cross_class,
+            "trace_w_within": found.within,
+            "trace_w_own": found.own,
+        }
+
+    def density(self, probes: int, steps: int, seed: int) -> dict[str, Any]:
+        """Spectral densities of the W block and, where it fits, of the joint Hessian."""
+        found = weight_density(self._layer, probes=probes, steps=steps, seed=seed)
+        joint = joint_density(
+            self._layer,
+            label_smoothing=self._checkpoint.metadata.label_smoothing or 0.0,
+            probes=probes,
+            steps=steps,
+            seed=seed,
+        )
+        if joint is None:
+            self._notes.append(
+                f"density_joint is left out: {size_of(self._layer):,} variables are too many"
+            )
+        return {"density_w": _bins(found), "density_joint": () if joint is None else _bins(joint)}
+
+
+def _regularised(largest: float, smallest: float, penalty: float | None) -> float | None:
+    return (largest + penalty) / (smallest + penalty) if penalty else None
+
+
+def _rate(kappa: float | None) -> float | None:
+    return None if kappa is None else 1.0 - 1.0 / kappa
+
+
+def _certified(values: Floats, errors: Floats) -> tuple[Certified, ...]:
+    return tuple(
+        Certified(value=float(value), low=float(value - error), high=float(value + error))
+        for value, error in zip(values, errors, strict=True)
+    )
+
+
+def _quantiles(ratios: Floats) -> tuple[float | None, float | None]:
+    # method="lower" returns a sample's own value: interpolating towards inf would give NaN
+    found = np.quantile(ratios, [0.5, 0.9], method="lower")
+    median, tail = (float(value) if np.isfinite(value) else None for value in found)
+    return median, tail
+
+
+def _bins(found: Density) -> tuple[DensityBin, ...]:
+    bins = [
+        DensityBin(
+            low=float(10.0**low), high=float(10.0**high), share=float(share), error=_error(error)
+        )
+        for low, high, share, error in zip(
+            found.edges[:-1], found.edges[1:], found.shares, found.errors, strict=True
+        )
+    ]
+    if found.below > 0:
+        below = DensityBin(
+            low=None, high=float(10.0 ** found.edges[0]), share=found.below,
+            error=_error(found.below_error),
+        )  # fmt: skip
+        bins.insert(0, below)
+    return tuple(bins)
+
+
+def _error(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _feature_density(found: FeatureBlock, count: int) -> tuple[DensityBin, ...]:
+    """Exact shares of all eigenvalues of the solved rows, with the 1/N of the mean loss."""
+    places = np.flatnonzero(found.counts)
+    total = max(1, int(found.counts.sum()))
+    return tuple(
+        DensityBin(
+            low=float(10.0 ** (DECADES[0] + place / PER_DECADE)) / count,
+            high=float(10.0 ** (DECADES[0] + (place + 1) / PER_DECADE)) / count,
+            share=float(found.counts[place]) / total,
+            error=0.0 if len(found.rows) == count else None,
+        )
+        for place in range(places[0], places[-1] + 1)
+    ) if len(places) else ()  # fmt: skip

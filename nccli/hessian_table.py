@@ -1,0 +1,169 @@
+"""One checkpoint's Hessian for people: measured beside the theory, and what was asked for more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nccli.checkpoint import group_name
+from nccli.hessian_rates import DecayReport
+from nccli.hessian_report import HessianReport
+from nccli.render import shown
+from nccli.result import quantities
+from nccli.tables import result_heading, short_path
+from nccli.text import visible
+
+MOST_CLASSES = 20  # lines of the table of classes; JSON has them all
+CERTIFIED = {"lambda_max_w", "lambda_max_h", "lambda_max_joint"}
+PARTS = ("trace_w_class", "trace_w_cross_class", "trace_w_within", "trace_w_own")
+
+
+def against_theory(result: HessianReport) -> RenderableType:
+    """Each number with its value at the collapsed optimum, and the parts that were asked for."""
+    block = "W block with bias" if result.bias_included else ""
+    heading = result_heading(result, f"N={result.n:,}", *([block] if block else []))
+    return Group(heading, _numbers(result), _penalties(result), *_more(result))
+
+
+def _grid(*headings: str, title: str = "") -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold",
+                  title=Text(title, "bold"), title_justify="left")  # fmt: skip
+    for place, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if place else "left")
+    return table
+
+
+def _numbers(result: HessianReport) -> Table:
+    table = _grid("", "measured", "UFM optimum", "ratio", "certified to")
+    for name, meaning in quantities(result).items():
+        if hasattr(result, f"theory_{name}") and not meaning.records:
+            measured, theory = getattr(result, name), getattr(result, f"theory_{name}")
+            ratio = measured / theory if measured is not None and theory else None
+            cells = (shown(measured), shown(theory), shown(ratio), _certificate(result, name))
+            table.add_row(meaning.label, *cells)
+    return table
+
+
+def _certificate(result: HessianReport, name: str) -> str:
+    """The residual relative to the value: how much of it is certain."""
+    value = getattr(result, name)
+    error = getattr(result, f"{name}_error") if name in CERTIFIED else None
+    if error is None or not value:
+        return ""
+    return "all solved" if error == 0 else f"± {error / value:.0e}"
+
+
+def _penalties(result: HessianReport) -> Text:
+    text = (
+        f"data term only unless regularised;  lambda_W {shown(result.lambda_w)}, lambda_H "
+        f"{shown(result.lambda_h)} ({result.lambda_h_source or 'unknown'})"
+    )
+    return Text(visible(text), "dim")
+
+
+def _more(result: HessianReport) -> Iterator[RenderableType]:
+    if result.rate_means_w is not None or result.rate_regularised_w is not None:
+        yield Text(
+            "linear rate 1 - 1/kappa a step:  means "
+            f"{_rate(result.rate_means_w)}, regularised {_rate(result.rate_regularised_w)}",
+            "dim",
+        )
+    if result.lambda_min_w is not None:
+        yield Text()
+        yield _smallest(result)
+    if result.trace_w_class is not None:
+        yield Text()
+        yield _hierarchy(result)
+    if result.spectrum_w:
+        yield Text()
+        yield _spectrum(result)
+    if result.density_w:
+        yield Text()
+        yield _classes(result)
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6f}"
+
+
+def _smallest(result: HessianReport) -> Table:
+    table = _grid("W block on (1-perp) x R^d", "")
+    table.add_row("lambda min", f"{shown(result.lambda_min_w)} ± {result.lambda_min_w_error:.0e}")
+    table.add_row("kappa regularised, null modes out", shown(result.kappa_regularised_perp_w))
+    table.add_row("null modes of the softmax, from theory", shown(result.null_modes_w))
+    return table
+
+
+def _hierarchy(result: HessianReport) -> Table:
+    table = _grid("trace of the W block", "", "share")
+    for name in PARTS:
+        value = getattr(result, name)
+        share = value / result.trace_w if result.trace_w else None
+        label = quantities(result)[name].label.removeprefix("trace W, ")
+        table.add_row(label, shown(value), "–" if share is None else f"{100 * share:.1f} %")
+    return table
+
+
+def _spectrum(result: HessianReport) -> Table:
+    """The largest eigenvalues beside the theory's, each as often as its multiplicity."""
+    table = _grid("rank", "eigenvalue", "certified to", "UFM optimum", title="W block, largest")
+    theory = _expanded(result, len(result.spectrum_w))
+    for rank, one in enumerate(result.spectrum_w, 1):
+        width = (one.high - one.low) / 2
+        certificate = f"± {width / one.value:.0e}" if one.value > 0 else ""
+        expected = theory[rank - 1] if rank <= len(theory) else None
+        table.add_row(str(rank), shown(one.value), certificate, shown(expected))
+    return table
+
+
+def _expanded(result: HessianReport, count: int) -> Sequence[float]:
+    values: list[float] = []
+    for entry in result.theory_spectrum_w:
+        values += [entry.value] * min(entry.multiplicity, count - len(values))
+    return values
+
+
+def _classes(result: HessianReport) -> Table:
+    table = _grid("class", "samples", "kappa H median", "kappa H p90", title="H block by class")
+    for one in result.kappa_h_classes[:MOST_CLASSES]:
+        table.add_row(str(one.label), f"{one.n:,}", shown(one.median), shown(one.p90))
+    left = len(result.kappa_h_classes) - MOST_CLASSES
+    if left > 0:
+        table.caption = Text(f"and {left} more: --format json has them all", "dim")
+    return table
+
+
+# --- the decay of NC1 ----------------------------------------------------------------------------
+
+
+def decays_table(rows: Sequence[DecayReport]) -> RenderableType:
+    """A line a stretch between two saved epochs, by run."""
+    parts: list[RenderableType] = []
+    for (path, _, loss, delta, seed), members in groupby(rows, key=_run_of):
+        name = group_name(loss, delta) if loss else ""
+        heading = Text(visible(short_path(path)), "bold")
+        heading.append(visible(f"  {name}  {'' if seed is None else f'seed {seed}'}"), "not bold")
+        parts += [Text()] if parts else []
+        parts += [heading, _decays(list(members))]
+    note = "predicted: the factor of one step of gradient descent at step size 1 / lambda max"
+    return Group(*parts, Text(note, "dim"))
+
+
+def _run_of(row: DecayReport) -> tuple[Any, ...]:
+    return row.path, row.split, row.loss_name, row.label_smoothing, row.seed
+
+
+def _decays(rows: Sequence[DecayReport]) -> Table:
+    table = _grid("epochs", "NC1 from", "to", "factor an epoch", "1-1/kappa means", "regularised")
+    for row in rows:
+        table.add_row(
+            f"{row.epoch_from} - {row.epoch_to}",
+            *(shown(value) for value in (row.nc1_from, row.nc1_to)),
+            *(_rate(value) for value in (row.nc1_decay, row.rate_means_w, row.rate_regularised_w)),
+        )
+    return table
