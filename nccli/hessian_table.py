@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -18,6 +19,7 @@ from nccli.result import quantities
 from nccli.tables import result_heading, short_path
 from nccli.text import visible
 
+FINEST = -12  # the last power of ten that is told apart
 MOST_CLASSES = 20  # lines of the table of classes; JSON has them all
 CERTIFIED = {"lambda_max_w", "lambda_max_h", "lambda_max_joint"}
 PARTS = ("trace_w_class", "trace_w_cross_class", "trace_w_within", "trace_w_own")
@@ -55,7 +57,12 @@ def _certificate(result: HessianReport, name: str) -> str:
     error = getattr(result, f"{name}_error") if name in CERTIFIED else None
     if error is None or not value:
         return ""
-    return "all solved" if error == 0 else f"± {error / value:.0e}"
+    return "all solved" if error == 0 else certainty(error / value)
+
+
+def certainty(relative: float) -> str:
+    """A relative error as the power of ten it stays below: more digits would be noise."""
+    return f"< 1e{max(math.ceil(math.log10(max(relative, 1e-300))), FINEST)}"
 
 
 def _penalties(result: HessianReport) -> Text:
@@ -115,7 +122,7 @@ def _spectrum(result: HessianReport) -> Table:
     theory = _expanded(result, len(result.spectrum_w))
     for rank, one in enumerate(result.spectrum_w, 1):
         width = (one.high - one.low) / 2
-        certificate = f"± {width / one.value:.0e}" if one.value > 0 else ""
+        certificate = certainty(width / one.value) if one.value > 0 else ""
         expected = theory[rank - 1] if rank <= len(theory) else None
         table.add_row(str(rank), shown(one.value), certificate, shown(expected))
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nccli import calibration, collapse, hessian
 from nccli.batch import CURVED, SCORED, preferred_split
@@ -12,13 +12,18 @@ from nccli.checkpoint import Checkpoint
 from nccli.compare import Observation, Trajectory, trajectory
 from nccli.errors import ContentError, InputError
 from nccli.hdf5 import locate_errors, read_checkpoint
+from nccli.hessian_report import HessianReport
 from nccli.runs import read_run
 
 Part = TypeVar("Part")
 
+SPECTRUM = 20  # eigenvalues that a chart shows
 
-def observe(path: Path) -> Observation:
+
+def observe(path: Path, *, curves: bool = False) -> Observation:
     """Measure everything that the comparison and the terminal UI show of one checkpoint.
+
+    curves: also the spectrum and the density that only the terminal UI draws.
 
     Raises InputError where the file cannot be read; a part that its content does not allow (no
     classifier, no test split, one class only) is None.
@@ -30,7 +35,7 @@ def observe(path: Path) -> Observation:
             train=_part(lambda: _collapse(checkpoint, "train", path)),
             test=_part(lambda: _collapse(checkpoint, "test", path)),
             calibration=_part(lambda: _calibration(checkpoint, path)),
-            hessian=_part(lambda: _hessian(checkpoint, path)),
+            hessian=_part(lambda: _hessian(checkpoint, path, curves)),
         )
 
 
@@ -52,9 +57,12 @@ def _calibration(checkpoint: Checkpoint, path: Path) -> calibration.CalibrationR
     return calibration.analyze(checkpoint, split=split, path=str(path))
 
 
-def _hessian(checkpoint: Checkpoint, path: Path) -> hessian.HessianReport:
+def _hessian(checkpoint: Checkpoint, path: Path, curves: bool) -> HessianReport:
     split = preferred_split(checkpoint, CURVED)
-    return hessian.analyze(checkpoint, split=split, path=str(path))
+    more: dict[str, Any] = {}
+    if curves:
+        more = {"top": SPECTRUM, "density": ("w",), "probes": 2, "steps": 20}
+    return hessian.analyze(checkpoint, split=split, path=str(path), **more)
 
 
 def observe_run(path: Path) -> tuple[Trajectory, list[InputError]]:

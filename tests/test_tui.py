@@ -414,9 +414,9 @@ def test_only_what_is_new_is_measured_while_following(tmp_path, monkeypatch):
     make_pair(tmp_path)
     seen = []
 
-    def counted(path):
+    def counted(path, **options):
         seen.append(path)
-        return observe(path)
+        return observe(path, **options)
 
     monkeypatch.setattr("nccli.tui.loading.observe", counted)
 
@@ -455,7 +455,7 @@ def test_a_screenshot_is_an_svg_that_refers_to_nothing_outside(pair, tmp_path):
 
 
 def test_a_session_ends_at_once_while_a_checkpoint_is_measured(pair, monkeypatch):
-    monkeypatch.setattr("nccli.tui.loading.observe", lambda _: asyncio.run(asyncio.sleep(3)))
+    monkeypatch.setattr("nccli.tui.loading.observe", lambda *_, **__: asyncio.run(asyncio.sleep(3)))
 
     async def session(ui: Driver) -> None:
         await ui.until(lambda: ui.state.measuring is not None)

@@ -132,7 +132,7 @@ def test_settings_of_the_wrong_type_in_run_json_do_no_harm(tmp_path):
 def test_a_bug_while_measuring_is_told_in_its_place(tmp_path, monkeypatch):
     make_run(tmp_path / "ce", epochs=(1,))
 
-    def broken(_):
+    def broken(*_, **__):
         raise ZeroDivisionError("boom")
 
     monkeypatch.setattr("nccli.tui.loading.observe", broken)

@@ -112,7 +112,8 @@ def hessian(
     from nccli.work import Work
 
     given = {
-        "lambda_w": lambda_w, "lambda_h": lambda_h, "top": top, "density": density,
+        "lambda_w": lambda_w, "lambda_h": lambda_h, "top": top,
+        "density": ["w", "h", "joint"] if density else [],
         "probes": probes, "steps": steps, "seed": seed, "smallest": smallest,
         "hierarchy": hierarchy, "with_bias": bias, "exact": exact, "max_passes": max_passes,
     }  # fmt: skip

@@ -11,6 +11,7 @@ All values are of the data term alone unless their name says regularised.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def analyze(
     lambda_h: float | None = None,
     with_bias: bool = False,
     top: int = 1,
-    density: bool = False,
+    density: Sequence[str] = (),
     probes: int = PROBES,
     steps: int = STEPS,
     seed: int = 0,
@@ -62,9 +63,10 @@ def analyze(
     """Return the measured last-layer curvature of one split, and the closed form beside it.
 
     with_bias: the bias is a variable of the W block. top: how many of its largest eigenvalues.
-    density: stochastic Lanczos quadrature with so many probes and steps. smallest: its smallest
-    eigenvalue on (1-perp) x R^d. hierarchy: Papyan's split of its trace. exact: all eigenvalues
-    from the dense matrix. threads: how many cores, None for all; no digit depends on it.
+    density: of which of "w", "h" and "joint"; by stochastic Lanczos quadrature with so many probes
+    and steps, exact for "h". smallest: the W block's smallest eigenvalue on (1-perp) x R^d.
+    hierarchy: Papyan's split of its trace. exact: all eigenvalues from the dense matrix.
+    threads: how many cores, None for all; no digit depends on it.
 
     Raises ContentError where the file has no classifier or is too large for `exact`, UsageError
     on a negative penalty.
@@ -79,15 +81,17 @@ def analyze(
     penalties = find_penalties(checkpoint, layer, known, lambda_w, lambda_h, notes)
     found = _Measuring(checkpoint, split, layer, known, penalties, notes, max_passes)
     values = found.weight_block(top, exact=exact)
-    values |= found.feature_block(density=density)
+    values |= found.feature_block(density="h" in density)
     values |= found.joint()
     values |= found.on_the_means()
     if smallest:
         values |= found.smallest()
     if hierarchy:
         values |= found.hierarchy()
-    if density:
-        values |= found.density(probes, steps, seed)
+    if "w" in density:
+        values |= found.weight_density(probes, steps, seed)
+    if "joint" in density:
+        values |= found.joint_density(probes, steps, seed)
     meta = checkpoint.metadata
     return HessianReport(
         path=path,
@@ -232,16 +236,26 @@ class _Measuring:
             values["lambda_max_joint_error"] = float(plain.errors[0])
         weight, features = self._penalties.weight, self._penalties.features
         if plain is not None and weight and features:
-            ridged = self._joint("lambda_max_joint_regularised", delta or 0.0, weight, features)
+            ridged = self._joint(
+                "lambda_max_joint_regularised", delta or 0.0, weight, features, guess=plain
+            )
             if ridged is not None:
                 values["lambda_max_joint_regularised"] = float(ridged.values[0])
         return values
 
-    def _joint(self, name: str, delta: float, weight: float, features: float) -> Solved | None:
+    def _joint(
+        self,
+        name: str,
+        delta: float,
+        weight: float,
+        features: float,
+        *,
+        guess: Solved | None = None,
+    ) -> Solved | None:
         assert self._top is not None
         found = largest_joint(
             self._layer, self._top, label_smoothing=delta, bound_h=self._bound_h,
-            penalty_w=weight, penalty_h=features,
+            penalty_w=weight, penalty_h=features, guess=guess,
         )  # fmt: skip
         if found is None:
             found = largest_direct(
@@ -287,21 +301,25 @@ class _Measuring:
             "trace_w_own": found.own,
         }
 
-    def density(self, probes: int, steps: int, seed: int) -> dict[str, Any]:
-        """Spectral densities of the W block and, where it fits, of the joint Hessian."""
+    def weight_density(self, probes: int, steps: int, seed: int) -> dict[str, Any]:
+        """Spectral density of the W block."""
         found = weight_density(self._layer, probes=probes, steps=steps, seed=seed)
-        joint = joint_density(
+        return {"density_w": _bins(found)}
+
+    def joint_density(self, probes: int, steps: int, seed: int) -> dict[str, Any]:
+        """Spectral density of the joint Hessian, where it fits into memory."""
+        found = joint_density(
             self._layer,
             label_smoothing=self._checkpoint.metadata.label_smoothing or 0.0,
             probes=probes,
             steps=steps,
             seed=seed,
         )
-        if joint is None:
+        if found is None:
             self._notes.append(
                 f"density_joint is left out: {size_of(self._layer):,} variables are too many"
             )
-        return {"density_w": _bins(found), "density_joint": () if joint is None else _bins(joint)}
+        return {"density_joint": () if found is None else _bins(found)}
 
 
 def _regularised(largest: float, smallest: float, penalty: float | None) -> float | None:

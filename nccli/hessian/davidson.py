@@ -37,12 +37,19 @@ class Ritz:
 
 
 def largest(
-    product: Product, start_BM: Floats, *, wanted: int, tolerance: float, max_passes: int
+    product: Product,
+    start_BM: Floats,
+    *,
+    wanted: int,
+    tolerance: float,
+    max_passes: int,
+    floor: float = 1e-13,
 ) -> Ritz:
     """Return the `wanted` largest eigenpairs; tolerance is relative to each eigenvalue.
 
-    start_BM: at least `wanted` vectors, which need not be orthogonal. Where the residuals are
-    still too large after max_passes products, the Ritz pairs are what they are: not converged.
+    start_BM: at least `wanted` vectors, which need not be orthogonal. floor: what rounding leaves
+    of a residual, relative to the largest eigenvalue. Where the residuals are still too large
+    after max_passes products, the Ritz pairs are what they are: not converged.
     """
     basis_SM = _orthonormal(start_BM, np.zeros((0, start_BM.shape[1])))
     images_SM = product(basis_SM)
@@ -55,7 +62,8 @@ def largest(
         vectors_BM = turns_SB.T @ basis_SM
         residuals_BM = turns_SB.T @ images_SM - values_B[:, None] * vectors_BM
         residuals_B = np.linalg.norm(residuals_BM, axis=1)
-        open_B = residuals_B > tolerance * np.maximum(values_B, 0.0)
+        enough_B = np.maximum(tolerance * values_B, floor * max(float(values_B[0]), 0.0))
+        open_B = residuals_B > enough_B
         new_BM = _orthonormal(residuals_BM[open_B], basis_SM)
         if not open_B.any() or not len(new_BM) or passes >= max_passes:
             return Ritz(
@@ -63,7 +71,7 @@ def largest(
                 vectors_BM=vectors_BM,
                 residuals_B=residuals_B,
                 passes=passes,
-                converged=not open_B.any(),
+                converged=not open_B.any() or len(basis_SM) >= start_BM.shape[1],
             )
         if len(basis_SM) + len(new_BM) > most:  # a new search space, of the best of the old
             kept_SB = turns_SS[:, ::-1][:, : 2 * wanted]

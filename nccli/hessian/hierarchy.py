@@ -46,18 +46,16 @@ def hierarchy(layer: LastLayer) -> Hierarchy:
     for first in range(0, classes, together):
         chosen = np.arange(first, min(first + together, classes))
         sums = np.zeros((len(chosen), classes, classes, layer.width))
-        weights_CK, squares_CK, total = np.zeros((2, len(chosen), classes)), None, 0.0
-        weights_CK, squares_CK = weights_CK
+        weights_CK, squares_CK = np.zeros((2, len(chosen), classes))
         for part, weights, squares, owned in exact.over_rows(
             _part, chosen, partial_bytes=sums.nbytes
         ):
             sums += part
             weights_CK += weights
             squares_CK += squares
-            total += owned
+            own += owned
         found = _traces(sums, weights_CK, squares_CK, chosen)
         between, cross, within = between + found[0], cross + found[1], within + found[2]
-        own += total
     count = layer.count
     return Hierarchy(
         between_classes=between / count, cross_class=cross / count, within=within / count,
@@ -72,10 +70,9 @@ def _traces(
     places = np.arange(len(chosen))
     # sum_{k != c} of the sums is minus that of k = c: the rows of A_i add up to zero
     class_C = np.square(sums[places, chosen]).sum(axis=(1, 2))
-    means_CK[places, chosen] = 0.0
-    others_C = weights_CK.sum(axis=1) - weights_CK[places, chosen]
-    class_C = class_C / np.maximum(others_C, np.finfo(np.float64).tiny)
-    squares_CK[places, chosen] = 0.0
+    for own_CK in (means_CK, weights_CK, squares_CK):
+        own_CK[places, chosen] = 0.0
+    class_C = class_C / np.maximum(weights_CK.sum(axis=1), np.finfo(np.float64).tiny)
     between, grouped, total = class_C.sum(), means_CK.sum(), squares_CK.sum()
     return float(between), float(max(grouped - between, 0.0)), float(max(total - grouped, 0.0))
 
@@ -91,7 +88,7 @@ def _part(layer: LastLayer, span: Span, chosen: Integers) -> tuple[Floats, Float
         for place, label in enumerate(chosen):
             members = np.flatnonzero(labels_N == label)
             p_NK, curvature_NKK = _curvatures(block, members)
-            flat_NM = curvature_NKK.reshape(len(members), -1)
+            flat_NM = curvature_NKK.reshape(len(members), classes * classes)
             sums[place] += (flat_NM.T @ block.inputs_NX[members]).reshape(sums[place].shape)
             # |e_k - p|^2 = sum_j A_kj^2 / p_k^2
             gaps_NK = np.square(curvature_NKK).sum(axis=2)

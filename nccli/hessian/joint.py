@@ -33,8 +33,9 @@ from nccli.hessian.weight_block import TOLERANCE_DOUBLE, TOLERANCE_SINGLE, Solve
 from nccli.logits import Floats
 
 MAX_RATIO = 0.5  # of the largest eigenvalue of F to lambda: the fixed point gains a bit a step
-MAX_ROUNDS = 12
+MAX_ROUNDS = 30
 MAX_PASSES = 20  # a round
+LOOSE, TIGHTER = 1e-3, 1e-2  # residuals of a round: to begin with, and beside its last step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +103,12 @@ def largest_joint(
     bound_h: float,
     penalty_w: float = 0.0,
     penalty_h: float = 0.0,
+    guess: Solved | None = None,
 ) -> Solved | None:
     """Return the largest eigenvalue of the joint Hessian, certified in double.
 
     start: that of the W block; bound_h: upper bound of the eigenvalues of F (loss only).
+    guess: the answer without penalties, where that is known.
     None where F is not small beside lambda, so that eliminating H would not converge.
     """
     problem = _Eliminated(
@@ -115,17 +118,19 @@ def largest_joint(
         penalty_w=penalty_w,
         penalty_h=penalty_h,
     )
-    value, vector_1KX = float(start.values[0]) + penalty_w, start.vectors_BKX[:1]
-    if not problem.ratio(value) <= MAX_RATIO:
+    lowest, vector_1KX = float(start.values[0]) + penalty_w, start.vectors_BKX[:1]
+    if not problem.ratio(lowest) <= MAX_RATIO:
         return None
-    tolerance = TOLERANCE_SINGLE if layer.dtype == np.float32 else TOLERANCE_DOUBLE
-    passes = 0
+    value = lowest if guess is None else float(guess.values[0]) + penalty_w
+    vector_1KX = vector_1KX if guess is None else guess.vectors_BKX[:1]
+    tolerance = TOLERANCE_SINGLE if layer.dtype == np.float32 else 10 * TOLERANCE_DOUBLE
+    passes, inner = 0, LOOSE
     for _ in range(MAX_ROUNDS):
         found = davidson.largest(
             partial(_flat_images, problem, vector_1KX.shape[1:], value),
             vector_1KX.reshape(1, -1),
             wanted=1,
-            tolerance=tolerance / 4,
+            tolerance=inner,
             max_passes=MAX_PASSES,
         )
         vector_1KX = found.vectors_BM.reshape(vector_1KX.shape)
@@ -133,9 +138,13 @@ def largest_joint(
         passes += found.passes + 1
         # Newton on theta(lambda) = lambda, theta' = -sum |s|^2: the Rayleigh quotient of (u, s)
         moved = (float(found.values_B[0]) - value) / (1.0 + squares)
-        value += moved
-        if abs(moved) <= tolerance / 4 * value and found.converged:
+        if moved > value:  # far off, where each step would only double it: theta is c^2 / lambda
+            moved = math.sqrt(value * float(found.values_B[0])) - value
+        value = max(value + moved, lowest)
+        if abs(moved) <= tolerance / 4 * value and inner == tolerance / 4:
             break
+        # the Rayleigh quotient is right to the square of the vector's error: no need to be exact
+        inner = max(tolerance / 4, min(LOOSE, TIGHTER * abs(moved) / value))
     precise = replace(problem, layer=layer.precise)
     return _certified(precise, vector_1KX, value, passes=passes, tolerance=tolerance)
 

@@ -22,6 +22,7 @@ from nccli.logits import Floats
 MAX_PASSES = 60
 TOLERANCE_SINGLE = 1e-6  # of residuals; an eigenvalue's own error is about its square
 TOLERANCE_DOUBLE = 1e-9
+FLOOR_SINGLE, FLOOR_DOUBLE = 5e-7, 1e-13  # of residuals, relative to the largest eigenvalue
 SMALL_SIZE = 64  # variables up to which a dense matrix is as quick
 SALT = 1e-5  # of random numbers in the start: nothing is orthogonal to it
 
@@ -90,6 +91,7 @@ def solve(
         wanted=wanted,
         tolerance=TOLERANCE_SINGLE if single else TOLERANCE_DOUBLE,
         max_passes=max_passes,
+        floor=FLOOR_SINGLE if single else FLOOR_DOUBLE,
     )
 
 

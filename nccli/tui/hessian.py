@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from nccli.charts import series_style
 from nccli.render import shown
+from nccli.tui.chart_view import ChartView
 from nccli.tui.comparison import group_cell
 from nccli.tui.curves_pane import CurvesPane
 from nccli.tui.entry import Group
@@ -13,6 +15,7 @@ from nccli.tui.number_table import Numbers
 from nccli.tui.palette import tint
 from nccli.tui.readings import label, theory_key
 from nccli.tui.rows import Cell, Column
+from nccli.tui.spectra import draw_delta, draw_density, draw_spectrum
 from nccli.tui.state import State
 
 CHARTS = (
@@ -33,12 +36,17 @@ NOTE = "loss only unless regularised; UFM: the closed form at the collapsed opti
 
 
 class Hessian(CurvesPane):
-    """Four curves with the theory's marks, above measured, theory and their ratio."""
+    """Curves with the theory's marks, spectra and the theory over delta, above the numbers."""
 
     CURVES = CHARTS
 
     def __init__(self, state: State, **options: Any) -> None:
         super().__init__(state, lambda: theory_numbers(state), **options)
+        self._charts += [
+            ChartView(state, partial(draw_spectrum, state), "hessian.spectrum_w"),
+            ChartView(state, partial(draw_density, state), "hessian.density_w"),
+            ChartView(state, partial(draw_delta, state), "hessian.theory_kappa_regularised_w"),
+        ]
 
 
 def theory_numbers(state: State) -> Numbers:

@@ -138,7 +138,7 @@ def _listed(path: Path) -> Listed:
 def measure(key: Path, saved: Saved) -> Measured:
     """Measure one file; whatever goes wrong becomes its text, and the rest goes on."""
     try:
-        return Measured(key, saved, observe(saved.path))
+        return Measured(key, saved, observe(saved.path, curves=True))
     except InputError as error:
         return Measured(key, saved, str(error))
     except MemoryError:

@@ -19,7 +19,7 @@ def draw_curves(state: State, key: str, name: str, note: str, width: int, height
     title = f"{name}  {note}".rstrip()
     groups = state.groups
     if not any_value(groups, key):
-        return _card(state, title, why_nothing(state, groups, key), width, height)
+        return card(state, title, why_nothing(state, groups, key), width, height)
     return line_chart(
         curves(state, key),
         title=title,
@@ -37,18 +37,18 @@ def draw_reliability(state: State, place: int, note: str, width: int, height: in
     """The reliability diagram of one group: that of its first run, at the cursor."""
     groups = state.groups
     if place >= len(groups):
-        return _card(state, "Reliability", why_nothing(state, groups), width, height)
+        return card(state, "Reliability", why_nothing(state, groups), width, height)
     group = groups[place]
     observation = group.entries[0].at(state.epoch)
     report = None if observation is None else observation.calibration
     name = run_labels(group)[0]
     if report is None or observation is None:
         reason = why_nothing(state, [group], "calibration.ece")
-        return _card(state, name, reason, width, height)
+        return card(state, name, reason, width, height)
     bins = _bins(report, after=state.calibrated)
     if bins is None:
         reason = "; ".join(report.notes) or "temperature scaling failed"
-        return _card(state, name, reason, width, height)
+        return card(state, name, reason, width, height)
     return reliability_chart(
         bins,
         title=_title(state, f"{name}  {note}".rstrip(), report, observation.epoch, width - 2),
@@ -94,7 +94,7 @@ def why_nothing(state: State, groups: Sequence[Group], key: str | None = None) -
     return "nothing could be measured: see i on the run"
 
 
-def _card(state: State, title: str, reason: str, width: int, height: int) -> Chart:
+def card(state: State, title: str, reason: str, width: int, height: int) -> Chart:
     """A title and, in the middle, the reason."""
     look = state.look
     head = Line(width, look).add(title, tint(look, "title")).row()
