@@ -27,7 +27,7 @@ def spectrum_series(results: Sequence[HessianReport], labels: Sequence[str]) -> 
         if one.spectrum_w
     ]
     theory = [
-        theory_series(one.theory_spectrum_w, f"UFM {label}", len(one.spectrum_w), kind=kind)
+        theory_series(one.theory_spectrum_w, f"{label} UFM", len(one.spectrum_w), kind=kind)
         for kind, (one, label) in enumerate(zip(results, labels, strict=True), len(results))
         if one.spectrum_w and one.theory_spectrum_w
     ]

@@ -19,32 +19,84 @@ def smoothed_targets(labels, num_classes, delta):
 # --- the Hessian, entry by entry ----------------------------------------------------------------
 
 
-def joint_hessian(weight, features, labels, delta, lambda_w=0.0, lambda_h=0.0, bias=None):
+def softmax_curvatures(probabilities):
+    """diag(p) - p p^T of each row, p_k (1 - p_k) with 1 - p_k as the sum of the others."""
+    found = []
+    for p in probabilities:
+        curvature = -np.outer(p, p)
+        for k in range(len(p)):
+            curvature[k, k] = p[k] * np.delete(p, k).sum()
+        found.append(curvature)
+    return np.array(found)
+
+
+def weight_block(weight, features, bias=None, inputs=None):
+    """Dense W block; `inputs` are the features, with a column of ones where b is a variable."""
+    bias = np.zeros(len(weight)) if bias is None else bias
+    inputs = features if inputs is None else inputs
+    curvatures = softmax_curvatures(softmax_rows(features @ weight.T + bias))
+    size = len(weight) * inputs.shape[1]
+    blocks = np.einsum("nkl,na,nb->kalb", curvatures, inputs, inputs)
+    return blocks.reshape(size, size) / len(features)
+
+
+def joint_hessian(
+    weight, features, labels, delta, lambda_w=0.0, lambda_h=0.0, bias=None, inputs=None
+):
     """Dense Hessian of the UFM objective in (W, H): Kd + Nd rows, from the chain rule."""
     num_classes, dim = weight.shape
     count = len(features)
     bias = np.zeros(num_classes) if bias is None else bias
+    inputs = features if inputs is None else inputs
+    width = inputs.shape[1]
     probabilities = softmax_rows(features @ weight.T + bias)
-    gradient = probabilities - smoothed_targets(labels, num_classes, delta)
-    size = num_classes * dim + count * dim
+    curvatures = softmax_curvatures(probabilities)
+    gradient = probabilities - delta / num_classes
+    for i in range(count):  # p_y - 1 as the sum of the others
+        missing = np.delete(probabilities[i], labels[i]).sum()
+        gradient[i, labels[i]] = delta * (1 - 1 / num_classes) - missing
+    size = num_classes * width + count * dim
     hessian = np.zeros((size, size))
     for i in range(count):
         # Jacobian of the logits of sample i with respect to all variables
         jacobian = np.zeros((num_classes, size))
-        own = num_classes * dim + i * dim
+        own = num_classes * width + i * dim
         for k in range(num_classes):
-            jacobian[k, k * dim : (k + 1) * dim] = features[i]
+            jacobian[k, k * width : (k + 1) * width] = inputs[i]
             jacobian[k, own : own + dim] = weight[k]
-        curvature = np.diag(probabilities[i]) - np.outer(probabilities[i], probabilities[i])
-        hessian += jacobian.T @ curvature @ jacobian / count
+        hessian += jacobian.T @ curvatures[i] @ jacobian / count
         for k in range(num_classes):  # second derivative of the logit w_k . h_i
             for a in range(dim):
-                hessian[k * dim + a, own + a] += gradient[i, k] / count
-                hessian[own + a, k * dim + a] += gradient[i, k] / count
+                hessian[k * width + a, own + a] += gradient[i, k] / count
+                hessian[own + a, k * width + a] += gradient[i, k] / count
     diagonal = np.concatenate(
-        [np.full(num_classes * dim, lambda_w), np.full(count * dim, lambda_h)]
+        [np.full(num_classes * width, lambda_w), np.full(count * dim, lambda_h)]
     )
     return hessian + np.diag(diagonal)
+
+
+def hierarchy(weight, features, labels, bias):
+    """Traces of Papyan's class, cross-class, within and own-class parts, sample by sample."""
+    probabilities = softmax_rows(features @ weight.T + bias)
+    count, num_classes = probabilities.shape
+    gradients = np.einsum(
+        "ikj,id->ikjd", np.eye(num_classes)[None] - probabilities[:, None, :], features
+    ).reshape(count, num_classes, -1)
+    parts = dict.fromkeys(("class", "cross_class", "within", "own"), 0.0)
+    for c in np.unique(labels):
+        members = np.flatnonzero(labels == c)
+        others = [k for k in range(num_classes) if k != c]
+        weights = probabilities[members] / count
+        total = weights[:, others].sum()
+        mean = np.einsum("ik,ikm->m", weights[:, others], gradients[members][:, others]) / total
+        parts["class"] += total * mean @ mean
+        for k in others:
+            own = weights[:, k] @ gradients[members, k] / weights[:, k].sum()
+            parts["cross_class"] += weights[:, k].sum() * (own - mean) @ (own - mean)
+            gaps = gradients[members, k] - own
+            parts["within"] += weights[:, k] @ np.sum(gaps**2, axis=1)
+        parts["own"] += weights[:, c] @ np.sum(gradients[members, c] ** 2, axis=1)
+    return parts
 
 
 def simplex_directions(num_classes, dim, rng):

@@ -78,7 +78,9 @@ class LastLayer:
     @property
     def weight_KX(self) -> Floats:
         """W as far as logits change with features: a column of zeros in the place of the bias."""
-        return np.pad(self.weight_KD, ((0, 0), (0, int(self.with_bias))))
+        if not self.with_bias:
+            return self.weight_KD
+        return np.pad(self.weight_KD, ((0, 0), (0, 1)))
 
     @property
     def precise(self) -> LastLayer:
@@ -139,14 +141,18 @@ class LastLayer:
             probabilities_NK[far], top_N[far] = softmax_rows(logits_NK)
 
     def _inputs(self, span: Span, step: int) -> Iterator[tuple[slice, Numbers]]:
-        padded_NX = np.ones((step if self.with_bias else 0, self.width), self.dtype)
+        dim = self.weight_KD.shape[1]
+        as_stored = self.features.dtype == self.dtype and not self.with_bias
+        room_NX = np.ones(
+            (0 if as_stored else min(step, span.stop - span.start), self.width), self.dtype
+        )
         for first, values in self.features.stream(span.start, span.stop, step):
             rows = slice(first, first + len(values))
-            if not self.with_bias:
-                yield rows, values.astype(self.dtype, copy=False)
+            if as_stored:
+                yield rows, values
                 continue
-            padded_NX[: len(values), :-1] = values
-            yield rows, padded_NX[: len(values)]
+            room_NX[: len(values), :dim] = values
+            yield rows, room_NX[: len(values)]
 
     def over_rows(
         self, function: Callable[..., Part], *arguments: Any, partial_bytes: int = 0

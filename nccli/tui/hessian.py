@@ -20,8 +20,8 @@ from nccli.tui.state import State
 
 CHARTS = (
     ("hessian.kappa_means_w", "κ of W on the class means"),
-    ("hessian.kappa_h_median", "κ of H, median of samples"),
     ("hessian.kappa_regularised_w", "κ of W, regularised"),
+    ("hessian.kappa_h_median", "κ of H, median of samples"),
     ("hessian.lambda_max_w", "λ max of W"),
 )
 NUMBERS = tuple(
@@ -42,11 +42,14 @@ class Hessian(CurvesPane):
 
     def __init__(self, state: State, **options: Any) -> None:
         super().__init__(state, lambda: theory_numbers(state), **options)
-        self._charts += [
+        # on the first screen: two condition numbers over the epochs, and the spectrum at the cursor
+        self._charts[2:2] = [
             ChartView(state, partial(draw_spectrum, state), "hessian.spectrum_w"),
             ChartView(state, partial(draw_density, state), "hessian.density_w"),
-            ChartView(state, partial(draw_delta, state), "hessian.theory_kappa_regularised_w"),
         ]
+        self._charts.append(
+            ChartView(state, partial(draw_delta, state), "hessian.theory_kappa_regularised_w")
+        )
 
 
 def theory_numbers(state: State) -> Numbers:

@@ -32,7 +32,8 @@ def plan(size: Size, *, charts: int, rows: int, at: int | None, wide: int = TWO_
     columns = min(charts, 2 if size.width >= wide else 1)
     lines = -(-charts // columns)
     least = min(rows, LOWEST_TABLE)
-    shown = max(1, min(lines, (size.height - least) // LOWEST_CHART))
+    roomy = max(2, (size.height - least) // GOOD_CHART)  # more than two lines of charts
+    shown = max(1, min(lines, (size.height - least) // LOWEST_CHART, roomy))
     table = min(rows, max(least, size.height - shown * GOOD_CHART))
     return _stacked(size, charts, columns, shown, table, at or 0)
 

@@ -39,7 +39,7 @@ def draw_delta(state: State, note: str, width: int, height: int) -> Chart:
     series = [
         curve
         for report, name, kind in found
-        if (curve := _over_delta(report, f"UFM {name}", kind)) is not None
+        if (curve := _over_delta(report, f"{name} UFM", kind)) is not None
     ]
     marks = [
         Reference(value=report.kappa_regularised_w, label=f"{name} measured")
