@@ -1,6 +1,6 @@
 """The measured Hessian over hundreds of random networks, against dense matrices in float64.
 
-Half of them are worked on in single precision, as large files are; blocks are as short as a few rows.
+Half of them are worked on in single precision, as large files are; some in blocks of a few rows.
 """
 
 from __future__ import annotations
