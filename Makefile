@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
-EXTRAS := train,figures,cluster,test
+EXTRAS := train,figures,cluster,network,test
 
 .PHONY: demo test check format clean digits sample-data install
 

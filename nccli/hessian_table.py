@@ -122,7 +122,7 @@ def _spectrum(result: HessianReport) -> Table:
     theory = _expanded(result, len(result.spectrum_w))
     for rank, one in enumerate(result.spectrum_w, 1):
         width = (one.high - one.low) / 2
-        certificate = certainty(width / one.value) if one.value > 0 else ""
+        certificate = certainty(width / one.value) if one.low > 0 else "zero lies within"
         expected = theory[rank - 1] if rank <= len(theory) else None
         table.add_row(str(rank), shown(one.value), certificate, shown(expected))
     return table

@@ -20,6 +20,8 @@ DENSITY_HELP = "Spectral densities: stochastic Lanczos for W and joint, exact fo
 SMALLEST_HELP = "The W block's smallest eigenvalue where the softmax is not flat."
 HIERARCHY_HELP = "Papyan's split of the W block's trace: class, cross-class, within."
 EXACT_HELP = "All eigenvalues of the W block from the dense matrix: K d up to 8,000."
+NETWORK_HELP = "A whole network in place of checkpoints: module:function or file.py:function."
+DOUBLE_HELP = "--network: in float64, as confident networks need."
 RATES_HELP = "The decay of NC1 from epoch to epoch, beside the rates that kappa predicts."
 
 
@@ -50,14 +52,17 @@ def hessian(
     chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
     top: int = typer.Option(1, min=1, help="How many of the W block's largest eigenvalues."),
     density: bool = typer.Option(False, "--density", help=DENSITY_HELP),
-    probes: int = typer.Option(4, min=1, help="--density: random probes; they give error bars."),
-    steps: int = typer.Option(30, min=2, help="--density: Lanczos steps a probe."),
-    seed: int = typer.Option(0, min=0, help="--density: seed of the probes."),
+    probes: int = typer.Option(4, min=1, help="Of densities: random probes; they give error bars."),
+    steps: int = typer.Option(30, min=2, help="Of densities: Lanczos steps a probe."),
+    seed: int = typer.Option(0, min=0, help="Of densities: seed of the probes."),
     smallest: bool = typer.Option(False, "--smallest", help=SMALLEST_HELP),
     hierarchy: bool = typer.Option(False, "--hierarchy", help=HIERARCHY_HELP),
     bias: bool = typer.Option(False, "--bias", help="The bias is a variable of the W block too."),
     exact: bool = typer.Option(False, "--exact", help=EXACT_HELP),
     rates: bool = typer.Option(False, "--rates", help=RATES_HELP),
+    network: str | None = typer.Option(None, help=NETWORK_HELP, show_default=False),
+    curvature: str = typer.Option("ggn", help="--network: ggn or hessian."),
+    double: bool = typer.Option(False, "--double", help=DOUBLE_HELP),
     max_passes: int = typer.Option(60, min=1, help="Passes over the rows to converge in."),
     jobs: int | None = typer.Option(None, "--jobs", "-j", min=1, help=console.JOBS_HELP),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
@@ -81,8 +86,33 @@ def hessian(
       nccli hessian sample_data/runs/digits-mlp-ce-s0@last --hierarchy --smallest
       nccli hessian sample_data/runs --rates
       nccli hessian 'sample_data/runs/*' --format csv
+      nccli hessian --network nccli.network.example:digits --top 3
     """
     closed = classes is not None or bool(sweep)
+    measured = {
+        "--split": split is not None, "--smallest": smallest, "--hierarchy": hierarchy,
+        "--density": density, "--bias": bias, "--exact": exact, "--rates": rates,
+    }  # fmt: skip
+    if closed or network is not None:
+        _refuse([name for name, given in measured.items() if given])
+    if network is not None:
+        if closed or paths:
+            raise UsageError("--network takes the place of checkpoints and of --classes")
+        from nccli.cli.network import run_network
+
+        code = run_network(
+            network,
+            curvature=curvature,
+            top=top,
+            probes=probes,
+            steps=steps,
+            seed=seed,
+            double=double,
+            form=form,
+            fail_if=fail_if,
+            chart=chart,
+        )
+        raise typer.Exit(code)
     if not closed and not paths:
         raise UsageError(
             "give checkpoints, or --classes for the closed form", remedy="see nccli hessian --help"
@@ -91,8 +121,6 @@ def hessian(
         raise UsageError("give checkpoints or --classes, not both")
     _check_penalties(lambda_w, lambda_h)
     if closed:
-        if split is not None:
-            raise UsageError("--split goes with checkpoints, not with --classes")
         code = closed_form(
             classes=classes,
             per_class=per_class,
@@ -127,6 +155,14 @@ def hessian(
         summary=_decays if rates else None,
     )
     raise typer.Exit(code)
+
+
+def _refuse(names: Sequence[str]) -> None:
+    if names:
+        verb = "goes" if len(names) == 1 else "go"
+        raise UsageError(
+            f"{' and '.join(names)} {verb} with checkpoints, not with --classes or --network"
+        )
 
 
 def _asked(given: dict[str, Any]) -> dict[str, Any]:

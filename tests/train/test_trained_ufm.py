@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from tiny import contents, train
 
-from nccli import collapse, hdf5, ufm
+from nccli import collapse, hdf5, hessian, ufm
 from nccli.runs import checkpoint_path, read_log
 from train.config import Settings
 from train.ufm import STEPS_PER_EPOCH, UnconstrainedFeatures, problem_of, step_size
@@ -41,6 +43,23 @@ def test_a_run_arrives_at_the_minimum_of_the_closed_form(delta, tmp_path):
     report = collapse.analyze(checkpoint, split="train")
     assert report.nc1 < 1e-12
     assert report.nc3 < 1e-12
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.1])
+def test_the_hessian_of_a_trained_run_is_that_of_the_closed_form(delta, tmp_path):
+    settings = model(delta, epochs=100)
+    train(settings, tmp_path / "run")
+    checkpoint = hdf5.read_checkpoint(checkpoint_path(tmp_path / "run", 100))
+    report = hessian.analyze(checkpoint, top=9)
+    names = [field.name for field in dataclasses.fields(report) if field.name.startswith("theory_")]
+    for name in set(names) - {"theory_spectrum_w"}:
+        measured = getattr(report, name.removeprefix("theory_"))
+        assert measured == pytest.approx(getattr(report, name), rel=1e-5), name
+    expected = [
+        one.value for one in report.theory_spectrum_w for _ in range(min(one.multiplicity, 9))
+    ]
+    found = [one.value for one in report.spectrum_w]
+    np.testing.assert_allclose(found, expected[:9], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
