@@ -1,0 +1,100 @@
+"""`nccli hessian PATH` as a script sees it: options, fields, charts, refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nccli.cli.app import run
+
+
+@pytest.fixture
+def call(run_folder, monkeypatch, capsys):
+    monkeypatch.chdir(run_folder)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def calling(*words):
+        code = run(["hessian", *words, "--no-cache"])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return calling
+
+
+def test_everything_that_can_be_asked_for_is_in_the_json(call):
+    code, out, _ = call(
+        "toy-ls0.1-s0@last", "--top", "5", "--density", "--steps", "8", "--smallest",
+        "--hierarchy", "--bias", "--format", "json",
+    )  # fmt: skip
+    assert code == 0
+    (found,) = json.loads(out)
+    assert found["bias_included"] is True
+    assert len(found["spectrum_w"]) == 5
+    assert found["spectrum_w"][0]["value"] == found["lambda_max_w"]
+    assert found["spectrum_w"][0]["low"] <= found["lambda_max_w"] <= found["spectrum_w"][0]["high"]
+    for name in ("density_w", "density_h", "density_joint"):
+        assert sum(one["share"] for one in found[name]) == pytest.approx(1)
+    parts = ("class", "cross_class", "within", "own")
+    total = sum(found[f"trace_w_{part}"] for part in parts)
+    assert total == pytest.approx(found["trace_w"], rel=1e-6)
+    assert found["lambda_min_w"] >= 0
+    assert found["kappa_regularised_perp_w"] <= found["kappa_regularised_w"]
+    assert found["theory_spectrum_w"][0]["multiplicity"] == 1
+    assert [one["label"] for one in found["kappa_h_classes"]] == [0, 1, 2, 3, 4]
+    assert found["status"] == "converged"
+
+
+def test_columns_are_the_same_whatever_was_asked_for(call):
+    plain = call("toy-ls0.1-s0@last", "--format", "csv")[1].splitlines()[0]
+    more = call("toy-ls0.1-s0@last", "--top", "3", "--hierarchy", "--format", "csv")[1]
+    assert more.splitlines()[0] == plain
+    assert "spectrum_w" not in plain.split(",")
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(call):
+    words = ("toy-ce-s0@last", "--density", "--steps", "4", "--format", "json")
+    assert call(*words) == call(*words)
+    assert call(*words)[1] != call(*words, "--seed", "1")[1]
+
+
+def test_charts_show_what_was_asked_for_within_80_columns(call):
+    code, out, _ = call("toy-ce-s0", "toy-ls0.1-s0", "--top", "8", "--density", "--chart")
+    assert code == 0
+    for title in ("kappa means W", "eigenvalues of the W block by rank", "share of the W block's",
+                  "share of the H block's", "share of the joint Hessian's"):  # fmt: skip
+        assert title in out
+    assert "CE UFM" in out
+    assert "LS 0.1 UFM" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_single_checkpoint_without_curves_says_how_to_get_some(call):
+    assert "--top 20 or --density" in call("toy-ce-s0@last", "--chart")[1]
+
+
+def test_rates_are_a_line_a_stretch(call):
+    code, out, _ = call("toy-ce-s0", "--rates", "--format", "json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [(row["epoch_from"], row["epoch_to"]) for row in rows] == [(1, 10), (10, 100)]
+    assert all(0 < row["nc1_decay"] < 1 for row in rows)
+    table = call("toy-ce-s0", "--rates", "--format", "table")[1]
+    assert "factor an epoch" in table
+    assert "1 - 10" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--classes 3 --density", "--density goes with checkpoints, not with --classes"),
+        ("--classes 3 --exact --bias", "--bias and --exact go with checkpoints"),
+        ("--network a:b --hierarchy", "--hierarchy goes with checkpoints"),
+        ("toy-ce-s0 --network a:b", "--network takes the place of checkpoints"),
+        ("toy-ce-s0 --top 0", "greater than or equal to 1"),
+    ],
+)
+def test_options_that_do_not_belong_are_refused(call, words, message):
+    code, out, err = call(*words.split())
+    assert (code, out) == (2, "")
+    assert message in err
