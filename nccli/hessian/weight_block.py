@@ -20,7 +20,7 @@ from nccli.hessian.layer import LastLayer, Survey, spreads, survey
 from nccli.logits import Floats
 
 MAX_PASSES = 60
-TOLERANCE_SINGLE = 1e-6  # of residuals; an eigenvalue's own error is about its square
+TOLERANCE_SINGLE = 1e-5  # of residuals; the error of an eigenvalue is about the square
 TOLERANCE_DOUBLE = 1e-9
 FLOOR_SINGLE, FLOOR_DOUBLE = 5e-7, 1e-13  # of residuals, relative to the largest eigenvalue
 NEIGHBOURS = 3  # eigenvalues of a trained network come in clusters: a block tells them apart sooner
