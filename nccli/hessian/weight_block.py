@@ -23,7 +23,7 @@ MAX_PASSES = 60
 TOLERANCE_SINGLE = 1e-5  # of residuals; the error of an eigenvalue is about the square
 TOLERANCE_DOUBLE = 1e-9
 FLOOR_SINGLE, FLOOR_DOUBLE = 5e-7, 1e-13  # of residuals, relative to the largest eigenvalue
-NEIGHBOURS = 3  # eigenvalues of a trained network come in clusters: a block tells them apart sooner
+CLUSTER = 4  # vectors to begin with: a trained network's largest eigenvalues lie close together
 SMALL_SIZE = 64  # variables up to which a dense matrix is as quick
 SALT = 1e-5  # of random numbers in the start: nothing is orthogonal to it
 
@@ -71,7 +71,7 @@ def largest(
     def product(vectors_BM: Floats) -> Floats:
         return weight_product(layer, vectors_BM.reshape(-1, *shape)).reshape(-1, size)
 
-    start_BM = class_start(layer, known, min(wanted + NEIGHBOURS, size)).reshape(-1, size)
+    start_BM = class_start(layer, known, min(max(wanted, CLUSTER), size)).reshape(-1, size)
     found = solve(product, start_BM, layer, wanted=wanted, max_passes=max_passes)
     return certified(found, lambda vectors: weight_product(layer.precise, vectors), shape=shape)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nccli.errors import ContentError, FormatError
 from nccli.network.loading import call
 
+END = object()  # no batch is this
 SAME = 1e-4  # relative: shuffling changes the order of a float32 sum, dropping samples more
 
 
@@ -23,12 +24,13 @@ class Batches:
     """
 
     def __init__(self, data: Iterable[Any], *, dtype: torch.dtype, device: torch.device) -> None:
-        self._data = list(data) if isinstance(data, Iterator) else data
+        self._data = call("the data", list, data) if isinstance(data, Iterator) else data
         self._dtype = dtype
         self._device = device
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in self._data:
+        batches = call("the data", iter, self._data)
+        while (batch := call("the data", next, batches, END)) is not END:
             if not _is_pair(batch):
                 raise FormatError(
                     f"a batch must be a pair (X, y) of tensors with the samples first, got "
@@ -98,6 +100,7 @@ def _pass(model: nn.Module, loss_function: nn.Module, batches: Batches) -> Surve
     for inputs, targets in batches:
         outputs = call("the model", model, inputs)
         mean = call("the loss", loss_function, outputs, targets)
+        _check_scalar(mean)
         n += len(inputs)
         loss += float(mean) * len(inputs)
         if isinstance(loss_function, nn.CrossEntropyLoss) and outputs.ndim > 1:
@@ -110,6 +113,13 @@ def _pass(model: nn.Module, loss_function: nn.Module, batches: Batches) -> Surve
         loss=loss / n if n else math.nan,
         mean_doubt=doubts / doubted if doubted else None,
     )
+
+
+def _check_scalar(mean: Any) -> None:
+    if not isinstance(mean, Tensor) or mean.ndim:
+        raise ContentError(
+            f"the loss must return a single number, got {_kind(mean)}", remedy="the mean of a batch"
+        )
 
 
 def _refuse_ignored(loss_function: nn.CrossEntropyLoss, targets: Tensor) -> None:

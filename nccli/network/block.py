@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from curvlinops import GGNLinearOperator, HessianLinearOperator
+from curvlinops import GGNLinearOperator
 from torch import nn
 
 from nccli.errors import ContentError
@@ -19,9 +19,10 @@ from nccli.logits import Floats
 from nccli.network.kernels import plain_kernels
 from nccli.network.loading import call
 from nccli.network.network import Network
+from nccli.network.second import Hessian
 
 Kind = Literal["ggn", "hessian"]
-OPERATORS = {"ggn": GGNLinearOperator, "hessian": HessianLinearOperator}
+OPERATORS = {"ggn": GGNLinearOperator, "hessian": Hessian}
 DENSE = 600  # parameters up to which all columns are cheaper than many probes; our own choice
 TOGETHER = 16  # vectors a pass: vmap holds the activations of so many; 4 cost as much as 1.6
 NUMBERS_TOGETHER = 2**20  # in such a group; both of our own choice
@@ -78,9 +79,8 @@ class Block:
     def check_symmetric(self, rng: np.random.Generator) -> None:
         """Raise ContentError where u.(G v) and v.(G u) differ: a derivative in torch is wrong.
 
-        torch 2.15 differentiates the backward pass of LayerNorm wrongly in forward mode, without
-        a word: its Hessians come out lopsided by a tenth. So do those of a confident network in
-        float32. The GGN needs no second derivative of a layer.
+        It has been, by a tenth: see nccli.network.second. So lopsided are the Hessians of a
+        confident network in float32, too. The GGN needs no second derivative of a layer.
         """
         probes_BM = rng.standard_normal((3, self.size))
         images_BM = self.product(probes_BM)
@@ -90,7 +90,7 @@ class Block:
         if lopsided > LOPSIDED * scale:
             raise ContentError(
                 f"the curvature products are not symmetric (by {lopsided / scale:.0%}): torch's "
-                "second derivative of some layer is wrong (LayerNorm's is), or float32 is short",
+                "second derivative of some layer is wrong, or float32 is short",
                 remedy="--double mends roundoff; --curvature ggn needs no such derivative",
             )
 

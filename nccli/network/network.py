@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from nccli.errors import ContentError
 from nccli.network.batches import Batches, Survey, survey
@@ -47,6 +48,7 @@ def prepare(problem: Problem, *, double: bool) -> Network:
     Raises NotFoundError, FormatError, ContentError or InputError with what is wrong.
     """
     check_parts(problem)
+    _check_filled(problem.model)
     if double:
         problem = replace(problem, model=copy.deepcopy(problem.model).double())
         problem = replace(problem, loss_function=copy.deepcopy(problem.loss_function).double())
@@ -76,6 +78,15 @@ def prepare(problem: Problem, *, double: bool) -> Network:
         survey=survey(problem.model, problem.loss_function, batches),
         notes=tuple(notes),
     )
+
+
+def _check_filled(model: nn.Module) -> None:
+    empty = [name for name, one in model.named_parameters() if is_lazy(one)]
+    if empty:
+        raise ContentError(
+            f"the lazy parameters {shortlist(empty)} have no size yet",
+            remedy="call the model once on a batch, or load its weights",
+        )
 
 
 def _check_one_kind(parameters: tuple[nn.Parameter, ...]) -> None:

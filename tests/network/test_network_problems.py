@@ -181,6 +181,19 @@ class Unmapped(nn.Module):
         return Old.apply(self.last(inputs))
 
 
+class Failing:
+    def __iter__(self):
+        yield data()[0]
+        raise OSError("image 7 is broken")
+
+
+class PerSample(nn.Module):
+    reduction = "mean"
+
+    def forward(self, outputs, targets):
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
 CE = nn.CrossEntropyLoss
 
 
@@ -212,6 +225,18 @@ CE = nn.CrossEntropyLoss
         ({"data": [(torch.ones(3, 5), 1)]}, FormatError, r"a tuple of tensor \(3, 5\), int"),
         ({"data": [(torch.ones(3, 5), torch.ones(2))]}, FormatError, "with the samples first"),
         ({"data": ["ab"]}, FormatError, "got a str"),
+        ({"data": Failing()}, InputError, "the data raised OSError: image 7 is broken"),
+        ({"data": iter(Failing())}, InputError, "the data raised OSError: image 7 is broken"),
+        (
+            {"loss_function": PerSample()},
+            ContentError,
+            r"must return a single number, got a tensor of shape \(3,\)",
+        ),
+        (
+            {"model": nn.Sequential(nn.LazyLinear(4), nn.LazyLinear(3))},
+            ContentError,
+            "the lazy parameters .* have no size yet; call the model once",
+        ),
         (
             {"data": [(torch.ones(3, 4), torch.arange(3))]},
             InputError,
