@@ -42,6 +42,8 @@ def _arguments(checkpoint: Checkpoint, names: list[str], work: Work) -> dict[str
     arguments = dict(work.options)
     if work.description.threaded:
         arguments["threads"] = work.threads
+        if work.watch is not None:  # nobody knows how many passes an iteration takes
+            arguments["watch"] = partial(_told, work.watch, None)
     if work.description.passes:
         from nccli.collapse.spans import Threads
 
@@ -54,7 +56,7 @@ def _arguments(checkpoint: Checkpoint, names: list[str], work: Work) -> dict[str
     return arguments
 
 
-def _told(watch: Callable[[int, int], None], total: int, rows: int) -> None:
+def _told(watch: Callable[[int, int | None], None], total: int | None, rows: int) -> None:
     watch(rows, total)
 
 

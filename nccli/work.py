@@ -24,7 +24,7 @@ class Analysis:
     report: str  # "module:class" of the result
     preferred: tuple[str, ...] = ()  # the split where none is asked for; all where none is here
     passes: int = 0  # takes `known` and `workers`, and runs through the rows as often as this
-    threaded: bool = False  # takes `threads`, the number of cores
+    threaded: bool = False  # takes `threads`, the number of cores, and `watch`
 
     def function(self) -> Any:
         """Return its analyze()."""
@@ -70,7 +70,9 @@ class Work:
     options: Mapping[str, Any] = field(default_factory=dict)  # JSON values that change numbers
     threads: int | None = None  # of one analysis; changes no number
     cached: bool = False  # keep the results beside the run, and let `recall` find them
-    watch: Callable[[int, int], None] | None = None  # told of rows done, and of how many in all
+    watch: Callable[[int, int | None], None] | None = (
+        None  # told of rows done, and of all
+    )
 
     def __call__(self, path: Path) -> list[Any | InputError]:
         """Return one result a split, an InputError in the place of one that cannot be used."""

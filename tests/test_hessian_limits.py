@@ -271,3 +271,12 @@ def test_the_decay_of_nc1_stands_beside_the_predicted_rates(tmp_path):
     broken = decays([dataclasses.replace(results[0], nc1=None), results[1]])
     assert broken[0].nc1_decay is None
     assert "undefined" in broken[0].notes[0]
+
+
+def test_rows_are_watched_in_every_pass():
+    point = checkpoint(3, test=False, count=120, gain=0.2)
+    seen = []
+    report = hessian.analyze(point, watch=seen.append)
+    assert report == hessian.analyze(point)
+    assert sum(seen) % 120 == 0
+    assert sum(seen) >= 10 * 120

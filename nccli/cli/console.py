@@ -249,7 +249,7 @@ def progress_over(total: int, what: str) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _rows_watched() -> Iterator[Callable[[int, int], None] | None]:
+def _rows_watched() -> Iterator[Callable[[int, int | None], None] | None]:
     """Show the rows of one large file that are done, once it has taken a second."""
     if not sys.stderr.isatty():
         yield None
@@ -259,7 +259,7 @@ def _rows_watched() -> Iterator[Callable[[int, int], None] | None]:
         bar: Any = None
         done = 0
 
-        def watch(rows: int, total: int) -> None:
+        def watch(rows: int, total: int | None) -> None:
             nonlocal bar, done
             done += rows
             if bar is None and time.monotonic() - began > PATIENCE_SECONDS:

@@ -45,7 +45,7 @@ class Workers(Protocol):
         ...
 
 
-def _nobody(rows: int) -> None:
+def nobody(rows: int) -> None:
     """Watch nothing."""
 
 
@@ -59,7 +59,7 @@ class Threads:
 
     checkpoint: Any  # what the function is given first
     count: int | None = None
-    watch: Callable[[int], None] = _nobody
+    watch: Callable[[int], None] = nobody
 
     def map(
         self, function: Callable[..., Part], spans: Sequence[Span], *arguments: Any

@@ -11,12 +11,13 @@ All values are of the data term alone unless their name says regularised.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nccli.checkpoint import Checkpoint
+from nccli.collapse.spans import nobody
 from nccli.errors import ContentError
 from nccli.hessian.dense import dense_block
 from nccli.hessian.density import PROBES, STEPS, Density, weight_density
@@ -59,6 +60,7 @@ def analyze(
     exact: bool = False,
     max_passes: int = MAX_PASSES,
     threads: int | None = None,
+    watch: Callable[[int], None] = nobody,
 ) -> HessianReport:
     """Return the measured last-layer curvature of one split, and the closed form beside it.
 
@@ -66,13 +68,14 @@ def analyze(
     density: of which of "w", "h" and "joint"; by stochastic Lanczos quadrature with so many probes
     and steps, exact for "h". smallest: the W block's smallest eigenvalue on (1-perp) x R^d.
     hierarchy: Papyan's split of its trace. exact: all eigenvalues from the dense matrix.
-    threads: how many cores, None for all; no digit depends on it.
+    threads: how many cores, None for all; no digit depends on it. watch: told of rows as they
+    are run through, in however many passes it takes.
 
     Raises ContentError where the file has no classifier or is too large for `exact`, UsageError
     on a negative penalty.
     """
     check_penalties(lambda_w, lambda_h)
-    layer = open_layer(checkpoint, split, with_bias=with_bias, threads=threads)
+    layer = open_layer(checkpoint, split, with_bias=with_bias, threads=threads, watch=watch)
     _check_exact(layer, exact)
     layer, known = survey(layer)
     if known.doubt < FAINT:

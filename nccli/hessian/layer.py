@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nccli.checkpoint import Checkpoint, LazyArray
 from nccli.collapse.centres import squared_distances, working_dtype
-from nccli.collapse.spans import Span, Threads, spans_of
+from nccli.collapse.spans import Span, Threads, nobody, spans_of
 from nccli.errors import ContentError
 from nccli.logits import Floats, Integers, load_labels
 
@@ -58,6 +58,7 @@ class LastLayer:
     dtype: np.dtype[Any]  # products are made in it; sums over blocks are in double
     with_bias: bool = False  # the bias is one of the variables
     threads: int | None = None
+    watch: Callable[[int], None] = nobody  # told how many rows were run through
     kept_NK: Numbers | None = None
 
     @property
@@ -162,7 +163,7 @@ class LastLayer:
         What is put together in this order does not depend on the number of cores.
         """
         spans = spans_of(self.features, partial_bytes)
-        return Threads(self, self.threads).map(function, spans, *arguments)
+        return Threads(self, self.threads, self.watch).map(function, spans, *arguments)
 
 
 def softmax_rows(logits_NK: Numbers) -> tuple[Numbers, Integers]:
@@ -177,7 +178,12 @@ def softmax_rows(logits_NK: Numbers) -> tuple[Numbers, Integers]:
 
 
 def open_layer(
-    checkpoint: Checkpoint, split: str, *, with_bias: bool = False, threads: int | None = None
+    checkpoint: Checkpoint,
+    split: str,
+    *,
+    with_bias: bool = False,
+    threads: int | None = None,
+    watch: Callable[[int], None] = nobody,
 ) -> LastLayer:
     """Return the last layer of a split; raises ContentError without a classifier."""
     if checkpoint.classifier is None:
@@ -200,6 +206,7 @@ def open_layer(
         dtype=dtype,
         with_bias=with_bias,
         threads=threads,
+        watch=watch,
     )
 
 
