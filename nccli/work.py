@@ -70,9 +70,7 @@ class Work:
     options: Mapping[str, Any] = field(default_factory=dict)  # JSON values that change numbers
     threads: int | None = None  # of one analysis; changes no number
     cached: bool = False  # keep the results beside the run, and let `recall` find them
-    watch: Callable[[int, int | None], None] | None = (
-        None  # told of rows done, and of all
-    )
+    watch: Callable[[int, int | None], None] | None = None  # told of rows done, and of all
 
     def __call__(self, path: Path) -> list[Any | InputError]:
         """Return one result a split, an InputError in the place of one that cannot be used."""

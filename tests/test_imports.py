@@ -9,7 +9,18 @@ import sys
 import pytest
 from conftest import make_runs
 
-HEAVY = ("torch", "torchvision", "textual", "matplotlib", "scipy", "numpy", "h5py", "rich", "typer")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "curvlinops",
+    "textual",
+    "matplotlib",
+    "scipy",
+    "numpy",
+    "h5py",
+    "rich",
+    "typer",
+)
 
 
 def imported(words):

@@ -19,15 +19,16 @@ from nccli.logits import Floats
 ROWS_TOGETHER = 2**20  # numbers in the small matrices of the rows worked on at once
 
 
-def dense_block(layer: LastLayer) -> Floats:
+def dense_block(layer: LastLayer, basis_XR: Floats | None = None) -> Floats:
     """The W block on (1-perp) x R^X: (J X, J X), loss only. Its null space, 1 x R^X, is left out.
 
     Block (j, l) is (1/N) sum_i (V^T A_i V)_jl x_i x_i^T: a matrix product for each pair.
+    basis_XR: the directions that inputs are seen along; None for all of R^X.
     """
-    exact, width = layer.precise, layer.width
+    exact, width = layer.precise, layer.width if basis_XR is None else basis_XR.shape[1]
     directions = layer.num_classes - 1
     total = np.zeros((directions, directions, width, width))
-    for part in exact.over_rows(_dense_part, partial_bytes=total.nbytes):
+    for part in exact.over_rows(_dense_part, basis_XR, partial_bytes=total.nbytes):
         total += part
     lower = np.tril_indices(directions, -1)
     total[lower] = total[lower[1], lower[0]]  # each block is symmetric itself
@@ -36,15 +37,16 @@ def dense_block(layer: LastLayer) -> Floats:
     return ordered
 
 
-def _dense_part(layer: LastLayer, span: Span) -> Floats:
+def _dense_part(layer: LastLayer, span: Span, basis_XR: Floats | None) -> Floats:
     basis_KJ = complement_of_ones(layer.num_classes)
-    directions, width = basis_KJ.shape[1], layer.width
+    directions, width = basis_KJ.shape[1], layer.width if basis_XR is None else basis_XR.shape[1]
     total = np.zeros((directions, directions, width, width))
     step = max(1, ROWS_TOGETHER // max(directions * directions, width))
-    for block in layer.blocks(span):
+    for block in layer.blocks(span, basis_XR):
+        seen_NX = block.inputs_NX if basis_XR is None else block.products_NM
         for start in range(0, block.count, step):
             rows = slice(start, start + step)
-            inputs_NX = block.inputs_NX[rows]
+            inputs_NX = seen_NX[rows]
             p_NK, top_N = block.probabilities_NK[rows], block.top_N[rows]
             curvature_NJJ = np.empty((len(top_N), directions, directions))
             for members, _, blocks_NJJ in small_blocks(p_NK, top_N, basis_KJ):

@@ -14,11 +14,10 @@ from nccli import collapse
 from nccli.checkpoint import Checkpoint
 from nccli.collapse.centres import Centres
 from nccli.errors import ContentError
-from nccli.hessian.dense import projected
 from nccli.hessian.layer import LastLayer
-from nccli.hessian.smallest import extremes
+from nccli.hessian.smallest import extremes, is_small
 
-MAX_BYTES = 512 * 2**20  # of projected features and probabilities; our own limit
+MAX_BYTES = 512 * 2**20  # of projected features and probabilities kept; our own limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,7 @@ def on_the_means(
     basis_DR = known[split].basis_DR
     rank = basis_DR.shape[1]
     nbytes = 8 * layer.count * (rank + layer.num_classes)
-    if rank == 0 or nbytes > MAX_BYTES:
+    if rank == 0 or (nbytes > MAX_BYTES and not is_small(layer, rank)):
         reason = (
             "class means coincide"
             if rank == 0
@@ -54,7 +53,7 @@ def on_the_means(
         notes.append(f"kappa_means_w is left out: {reason}")
         return OnTheMeans(kappa=None, nc1=collapsed.nc1)
     basis_XR = np.pad(basis_DR, ((0, int(layer.with_bias)), (0, 0)))
-    found = extremes(projected(layer, basis_XR))
+    found = extremes(layer, basis_XR)
     size = (layer.num_classes - 1) * rank
     if found.smallest <= found.largest * size * np.finfo(np.float64).eps:
         notes.append("kappa_means_w is above 1e13, beyond what float64 can tell")

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import LinearOperator, lobpcg
 
 from nccli.collapse.spans import Span
 from nccli.hessian.curvature import complement_of_ones
-from nccli.hessian.dense import dense_block
+from nccli.hessian.dense import dense_block, projected
 from nccli.hessian.layer import LastLayer
 from nccli.hessian.weight_block import largest, weight_product
 from nccli.logits import Floats
@@ -41,21 +41,26 @@ class Extremes:
     converged: bool
 
 
-def is_small(layer: LastLayer) -> bool:
+def is_small(layer: LastLayer, width: int) -> bool:
     """Whether the dense matrix is quick to form and to decompose."""
-    size = (layer.num_classes - 1) * layer.width
+    size = (layer.num_classes - 1) * width
     return size <= DENSE_SIZE and layer.count * size * size <= DENSE_WORK
 
 
-def extremes(layer: LastLayer) -> Extremes:
-    """Return the smallest and the largest eigenvalue, loss only, in double."""
-    if is_small(layer):
-        values = np.linalg.eigvalsh(dense_block(layer))
+def extremes(layer: LastLayer, basis_XR: Floats | None = None) -> Extremes:
+    """Return the smallest and the largest eigenvalue, loss only, in double.
+
+    basis_XR: the directions that inputs are seen along; None for all of R^X. Where the matrix is
+    small it takes one pass; else inputs seen so are kept in memory.
+    """
+    if is_small(layer, layer.width if basis_XR is None else basis_XR.shape[1]):
+        values = np.linalg.eigvalsh(dense_block(layer, basis_XR))
         error = len(values) * np.finfo(np.float64).eps * float(values[-1])
         return Extremes(
             smallest=float(values[0]), smallest_error=error,
             largest=float(values[-1]), largest_error=error, converged=True,
         )  # fmt: skip
+    layer = layer if basis_XR is None else projected(layer, basis_XR)
     top = largest(layer)
     return _iterative(layer.precise, float(top.values[0]), float(top.errors[0]), top.converged)
 
