@@ -25,7 +25,7 @@ def curve(
     shifted_NBK: Numbers = np.subtract(
         changes_NBK, top_NB[:, :, None], out=changes_NBK if out is None else out
     )
-    mean_NB = np.matmul(shifted_NBK, probabilities_NK[:, :, None])[:, :, 0]
+    mean_NB = np.einsum("nbk,nk->nb", shifted_NBK, probabilities_NK)
     shifted_NBK -= mean_NB[:, :, None]
     shifted_NBK *= probabilities_NK[:, None, :]
     return shifted_NBK
