@@ -78,7 +78,8 @@ def _extremes(found: Sequence[ClassReport]) -> Iterator[Text]:
     names = {one.label: one.class_name for one in found}
     if len(sampled) < 3:
         return
-    closest = min(sampled, key=lambda one: one.nearest_distance or 0.0)
+    # both classes of the pair have its distance, to rounding: the first one is named first
+    closest = min(sampled, key=lambda one: float(f"{one.nearest_distance or 0.0:.12g}"))
     yield _line(
         f"closest means: {_pair(closest.label, closest.nearest, names)}, "
         f"{closest.nearest_distance or 0.0:.3g} apart"

@@ -92,7 +92,7 @@ def test_every_case_agrees_with_the_dense_matrices(measured):
         joint = np.linalg.eigvalsh(truth.joint)[-1]
         ridged = np.linalg.eigvalsh(truth.joint + truth.ridge)[-1]
         assert report.status == "converged", case
-        assert report.lambda_max_w == pytest.approx(top[0], rel=1e-11), case
+        assert report.lambda_max_w == pytest.approx(top[0], rel=1e-9), case
         assert report.lambda_max_joint == pytest.approx(joint, rel=1e-8), case
         assert report.lambda_max_joint_regularised == pytest.approx(ridged, rel=1e-8), case
         largest = np.linalg.eigvalsh(truth.feature_blocks).max() / len(truth.inputs)
