@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from nccli.hessian_report import HessianReport
 from nccli.result import quantity
@@ -41,15 +41,19 @@ class DecayReport:
 
 def decays(results: Sequence[HessianReport]) -> list[DecayReport]:
     """Return the stretches between the saved epochs of each run, in order."""
+    runs: dict[tuple[object, ...], list[HessianReport]] = {}
+    for result in results:  # in whatever order: splits and loose files take turns
+        runs.setdefault(_run_of(result), []).append(result)
     return [
         _decay(one, other)
-        for _, members in groupby(results, key=_run_of)
-        for one, other in pairwise(_by_epoch(list(members)))
+        for members in runs.values()
+        for one, other in pairwise(_by_epoch(members))
     ]
 
 
 def _run_of(result: HessianReport) -> tuple[object, ...]:
-    return run_folder(result.path), result.split, result.loss_name, result.seed
+    loss = (result.loss_name, result.label_smoothing, result.seed)
+    return run_folder(result.path), result.split, *loss
 
 
 def _by_epoch(results: Sequence[HessianReport]) -> Iterator[HessianReport]:

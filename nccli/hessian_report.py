@@ -29,7 +29,7 @@ class TheoryEigenvalue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DensityBin:
-    """A share of the eigenvalues; low is None in the bin of those too small to tell from zero."""
+    """A share of the eigenvalues; low is None: too small to tell from zero, or negative."""
 
     low: float | None
     high: float
@@ -205,7 +205,8 @@ class HessianReport:
         records=True,
     )  # fmt: skip
     density_joint: tuple[DensityBin, ...] = quantity(
-        "density joint", "shares of the joint Hessian's positive eigenvalues (--density)",
+        "density joint",
+        "shares of its eigenvalues; low is None for those of zero and below (--density)",
         default=(), records=True,
     )  # fmt: skip
     kappa_h_classes: tuple[ClassKappa, ...] = quantity(

@@ -79,7 +79,17 @@ def test_kappa_h_is_taken_over_the_samples_own_blocks():
 
 
 @pytest.mark.parametrize(
-    "case", [(4, 5, 6, 0.1, 5e-3, 1e-3), (3, 4, 2, 0.0, 5e-3, 1e-3), (2, 6, 4, 0.05, 1e-2, 1e-3)]
+    "case",
+    [
+        (4, 5, 6, 0.1, 5e-3, 1e-3),
+        (3, 4, 2, 0.0, 5e-3, 1e-3),
+        (2, 6, 4, 0.05, 1e-2, 1e-3),
+        (2, 6, 1, 0.05, 1e-2, 1e-3),  # d = K - 1
+        # the joint Hessian's largest lies where products with the W block's vector never lead
+        (3, 5, 4, 0.0, 0.1414, 0.0566),
+        (3, 2, 2, 0.1, 0.298, 0.119),
+        (6, 5, 7, 0.0, 0.1, 0.01),
+    ],
 )
 def test_at_the_collapsed_optimum_every_measured_value_is_the_theorys(case):
     problem = problem_of(case)

@@ -280,3 +280,53 @@ def test_rows_are_watched_in_every_pass():
     assert report == hessian.analyze(point)
     assert sum(seen) % 120 == 0
     assert sum(seen) >= 10 * 120
+
+
+def test_runs_are_told_apart_in_whatever_order_they_come():
+    from nccli.hessian_rates import decays
+
+    def result(epoch, delta, split):
+        point = checkpoint(epoch, delta=delta, test=False, gain=0.2)
+        found = hessian.analyze(point, path=f"loose/{epoch}-{delta}.h5")
+        return dataclasses.replace(found, epoch=epoch, split=split, seed=0)
+
+    order = [(1, 0.05, "train"), (1, 0.1, "test"), (5, 0.05, "train"), (5, 0.1, "test")]
+    rows = decays([result(*one) for one in order])
+    found = [(row.label_smoothing, row.split, row.epoch_from, row.epoch_to) for row in rows]
+    assert found == [(0.05, "train", 1, 5), (0.1, "test", 1, 5)]
+
+
+def test_single_precision_does_not_miss_a_direction_that_the_class_means_lack(monkeypatch):
+    monkeypatch.setattr("nccli.collapse.centres.SMALL", 0)
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 40)
+    features = np.zeros((120, 24), np.float32)
+    features[:, :3] = np.eye(3)[labels] + 0.01 * rng.normal(size=(120, 3))
+    features[:, 20] = 4.0 * np.tile([1, -1], 60)  # no class mean has it, nor does the weight
+    weight = np.zeros((3, 24))
+    weight[:, :3] = np.eye(3)
+    point = Checkpoint.from_arrays({"train": (features, labels)}, weight=weight)
+    dense = reference.weight_block(weight, features.astype(np.float64))
+    largest_of_all = np.linalg.eigvalsh(dense)[-1]
+    assert hessian.analyze(point).lambda_max_w == pytest.approx(largest_of_all, rel=1e-7)
+
+
+def test_one_class_and_numbers_without_a_square_are_refused():
+    one = Checkpoint.from_arrays(
+        {"train": (np.ones((4, 2)), np.zeros(4, int))}, weight=np.ones((1, 2))
+    )
+    with pytest.raises(ContentError, match="one class"):
+        hessian.analyze(one, density=("w",))
+    features, labels, weight, _ = network(1)
+    huge = Checkpoint.from_arrays({"train": (features * 1e90, labels)}, weight=weight * 1e-90)
+    with pytest.raises(ContentError, match="too large to square"):
+        hessian.analyze(huge)
+
+
+def test_many_classes_are_solved_row_by_row_to_the_same_numbers(monkeypatch):
+    point = checkpoint(3, test=False, count=60, gain=0.2)
+    whole = hessian.analyze(point)
+    monkeypatch.setattr("nccli.hessian.feature_block.WIDE_RANK", 1)
+    row_by_row = hessian.analyze(point)
+    for name in ("lambda_max_h", "kappa_h_median", "kappa_means_w"):
+        assert getattr(row_by_row, name) == pytest.approx(getattr(whole, name), rel=1e-9), name

@@ -92,6 +92,7 @@ def hessian(
     measured = {
         "--split": split is not None, "--smallest": smallest, "--hierarchy": hierarchy,
         "--density": density, "--bias": bias, "--exact": exact, "--rates": rates,
+        "--top": top != 1 and network is None, "--max-passes": max_passes != 60,
     }  # fmt: skip
     if closed or network is not None:
         _refuse([name for name, given in measured.items() if given])
@@ -175,7 +176,11 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
 def _decays(results: Sequence[Any]) -> Sequence[Any]:
     from nccli.hessian_rates import decays
 
-    return decays(results)
+    rows = decays(results)
+    console.say_notes([one for one in results if one.status != "converged"])
+    if not rows:
+        console.say("nccli: --rates needs two saved epochs of a run; these have fewer")
+    return rows
 
 
 def _check_penalties(*penalties: float | None) -> None:

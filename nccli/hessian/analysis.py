@@ -39,6 +39,8 @@ from nccli.hessian_report import Certified, ClassKappa, DensityBin, HessianRepor
 from nccli.logits import Floats
 
 EXACT_SIZE = 8_000  # K d up to which --exact forms the W block: two minutes of one core
+EXACT_WORK = 5e12  # multiplications of forming it: some minutes of one core
+PAIR_WORK = 10**4  # what a row and a pair of classes cost beside them
 FAINT = 1e-20  # mean 1 - p below which single precision has no range left
 
 
@@ -78,7 +80,11 @@ def analyze(
     layer = open_layer(checkpoint, split, with_bias=with_bias, threads=threads, watch=watch)
     _check_exact(layer, exact)
     layer, known = survey(layer)
-    if known.doubt < FAINT:
+    if not np.isfinite(known.trace_w * known.trace_w + known.squares * known.squares):
+        raise ContentError(
+            "has features or weights too large to square", remedy="scale the features down"
+        )
+    if known.doubt < FAINT and layer.dtype != np.float64:
         layer, known = survey(layer.precise)
     notes: list[str] = []
     penalties = find_penalties(checkpoint, layer, known, lambda_w, lambda_h, notes)
@@ -124,6 +130,12 @@ def analyze(
 
 def _check_exact(layer: LastLayer, exact: bool) -> None:
     size = layer.num_classes * layer.width
+    work = layer.count * layer.num_classes**2 * (layer.width**2 + PAIR_WORK)
+    if exact and size <= EXACT_SIZE and work > EXACT_WORK:
+        raise ContentError(
+            f"is too large for --exact: {work:.0e} multiplications, the limit is {EXACT_WORK:.0e}",
+            remedy="leave --exact out: --top and --density need no matrix",
+        )
     if exact and size > EXACT_SIZE:
         raise ContentError(
             f"has K d = {size:,} variables, and --exact forms matrices up to {EXACT_SIZE:,}",
@@ -165,7 +177,7 @@ class _Measuring:
         else:
             self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
             values, errors, shown = self._top.values, self._top.errors, top
-        self._told("lambda_max_w", self._top.converged)
+        self._told("lambda_max_w", exact or self._top.converged)
         peak = float(values[0])
         kappa = _regularised(peak, 0.0, self._penalties.weight)
         return {

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from nccli.logits import Floats
 
-Status = Literal["converged", "not converged"]
 Product = Callable[[Floats], Floats]  # (B, M) -> (B, M)
 
 BASIS_BYTES = 256 * 2**20  # search space and its products

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nccli.errors import ContentError
 from nccli.hessian.davidson import Product
 from nccli.hessian.layer import LastLayer
 from nccli.hessian.weight_block import weight_product
@@ -20,6 +21,7 @@ from nccli.logits import Floats
 
 STEPS = 30
 PROBES = 4  # of our own choice
+MAX_QUADRATURE = 2**29  # numbers in the Lanczos vectors of all probes: 2 GiB in single
 PER_DECADE = 5  # bins of log10 lambda
 RESOLUTION = {4: 1e-6, 8: 1e-13}  # of the largest Ritz value: what lies below is told as one bin
 
@@ -40,6 +42,12 @@ def weight_density(
     layer: LastLayer, *, probes: int = PROBES, steps: int = STEPS, seed: int = 0
 ) -> Density:
     """Return the density of the W block, loss only, from `steps` passes over the rows."""
+    if probes * min(steps, layer.num_classes * layer.width) * layer.num_classes * layer.width > (
+        MAX_QUADRATURE
+    ):
+        raise ContentError(
+            "is too large for so many --probes and --steps", remedy="give fewer of them"
+        )
     rng = np.random.default_rng(seed)
     shape = (layer.num_classes, layer.width)
     start_PKX = rng.standard_normal((probes, *shape))

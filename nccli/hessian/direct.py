@@ -75,7 +75,7 @@ def joint_density(
 ) -> Density | None:
     """Return the density of its positive eigenvalues, loss only; None where it does not fit."""
     size = size_of(layer)
-    if size * probes * steps > MAX_QUADRATURE:
+    if size * probes * min(steps, size) > MAX_QUADRATURE:
         return None
     product = joint_product(layer, label_smoothing, 0.0, 0.0)
     start_PM = np.random.default_rng(seed).standard_normal((probes, size))

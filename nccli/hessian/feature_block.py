@@ -26,6 +26,7 @@ from nccli.logits import Floats, Integers
 
 WORK = 10**9  # rows x K^3: some seconds of one core; our own limit
 FEWEST = 200  # rows that are looked at however many classes there are
+WIDE_RANK = 64  # above it rows are worked on one by one
 WIDE_RATIO = 1e7  # of eigenvalues, from which on singular values are taken
 ROWS_TOGETHER = 2**20  # numbers in the small matrices of the rows worked on at once
 TOGETHER = 32  # candidates for the largest eigenvalue that are solved at a time
@@ -120,9 +121,12 @@ def small_blocks(
         shifted_KR = factor_KR - factor_KR[top]
         others_NK = p_NK[members].astype(np.float64)
         others_NK[:, top] = 0.0
-        outer_KM = (shifted_KR[:, :, None] * shifted_KR[:, None, :]).reshape(len(factor_KR), -1)
         means_NR = others_NK @ shifted_KR
-        blocks_NRR = (others_NK @ outer_KM).reshape(-1, rank, rank)
+        if rank > WIDE_RANK:  # the outer products of all classes would take gigabytes
+            blocks_NRR = np.stack([(shifted_KR.T * p_K) @ shifted_KR for p_K in others_NK])
+        else:
+            outer_KM = (shifted_KR[:, :, None] * shifted_KR[:, None, :]).reshape(len(factor_KR), -1)
+            blocks_NRR = (others_NK @ outer_KM).reshape(-1, rank, rank)
         blocks_NRR -= means_NR[:, :, None] * means_NR[:, None, :]
         yield members, int(top), blocks_NRR
 

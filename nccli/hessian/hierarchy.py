@@ -22,9 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nccli.collapse.spans import Span
+from nccli.errors import ContentError
 from nccli.hessian.layer import Block, LastLayer
 from nccli.logits import Floats, Integers
 
+LARGEST_BYTES = 512 * 2**20  # sums of one class; our own limit
 GROUP_BYTES = 48 * 2**20  # sums of the classes that are worked on in one pass
 
 
@@ -41,6 +43,12 @@ class Hierarchy:
 def hierarchy(layer: LastLayer) -> Hierarchy:
     """Return the four traces, in double; classes are taken in groups that fit into memory."""
     exact, classes = layer.precise, layer.num_classes
+    nbytes = 8 * classes * classes * layer.width
+    if nbytes > LARGEST_BYTES:
+        raise ContentError(
+            f"has too many classes and features for --hierarchy: {nbytes / 2**20:,.0f} MiB a class",
+            remedy="leave --hierarchy out",
+        )
     together = max(1, GROUP_BYTES // (8 * classes * classes * layer.width))
     between = cross = within = own = 0.0
     for first in range(0, classes, together):

@@ -29,7 +29,7 @@ from nccli.collapse.spans import Span
 from nccli.hessian import davidson
 from nccli.hessian.curvature import curve, gradients
 from nccli.hessian.layer import LastLayer, Numbers
-from nccli.hessian.weight_block import TOLERANCE_DOUBLE, TOLERANCE_SINGLE, Solved
+from nccli.hessian.weight_block import SALT, TOLERANCE_DOUBLE, TOLERANCE_SINGLE, Solved
 from nccli.logits import Floats
 
 MAX_RATIO = 0.5  # of the largest eigenvalue of F to lambda: the fixed point gains a bit a step
@@ -123,6 +123,9 @@ def largest_joint(
         return None
     value = lowest if guess is None else float(guess.values[0]) + penalty_w
     vector_1KX = vector_1KX if guess is None else guess.vectors_BKX[:1]
+    # at a symmetric point the largest may lie where no product with this vector leads
+    random_1KX = np.random.default_rng(0).standard_normal(vector_1KX.shape)
+    vector_1KX = vector_1KX + SALT * random_1KX / np.linalg.norm(random_1KX)
     tolerance = TOLERANCE_SINGLE if layer.dtype == np.float32 else 10 * TOLERANCE_DOUBLE
     passes, inner = 0, LOOSE
     for _ in range(MAX_ROUNDS):

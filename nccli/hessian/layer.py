@@ -134,7 +134,10 @@ class LastLayer:
         A logit of 100 has an error of 1e-5 in single, and so has the probability. Over many rows
         that averages out, unless a few of them make up most of the curvature.
         """
-        doubts_N = 1.0 - probabilities_NK[np.arange(len(top_N)), top_N]
+        # the sum of the others: 1 - p is zero in single where it matters most
+        others_NK = probabilities_NK.copy()
+        others_NK[np.arange(len(top_N)), top_N] = 0.0
+        doubts_N = others_NK.sum(axis=1)
         far = np.flatnonzero(doubts_N > FAR * doubts_N.mean())
         if len(far):
             exact_NX = inputs_NX[far].astype(np.float64)
@@ -190,6 +193,11 @@ def open_layer(
         raise ContentError(
             "has no classifier, and the last-layer Hessian needs one",
             remedy="save classifier/weight (and bias) with the features",
+        )
+    if checkpoint.num_classes < 2:
+        raise ContentError(
+            "has one class: its softmax has no curvature",
+            remedy="give a network of two classes or more",
         )
     weight_KD, bias_K = checkpoint.classifier.arrays()
     part = checkpoint.split(split)

@@ -27,7 +27,6 @@ DENSE_WORK = 4 * 10**11  # multiplications that forming the matrix may take
 BLOCK = 4  # vectors that LOBPCG works on: neighbours of the wanted one speed it up
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9  # of the residual, relative to the largest eigenvalue
-MAX_WIDTH = 4_096  # of the second factor, which is decomposed densely
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

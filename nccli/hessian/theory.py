@@ -46,9 +46,10 @@ def find_penalties(
     """Return both penalties: options first, then what the file records, then the norm balance."""
     weight = checkpoint.metadata.weight_decay if lambda_w is None else lambda_w
     if not weight:
+        why = "--lambda-w is 0" if lambda_w is not None else "the file says 0"
+        why = "the file records none" if weight is None else why
         notes.append(
-            "kappa_regularised_w and theory_* need a weight decay; the file "
-            f"{'records none' if weight is None else 'says 0'}: give --lambda-w"
+            f"kappa_regularised_w and theory_* need a weight decay; {why}: give --lambda-w"
         )
     if lambda_h == 0:
         notes.append("lambda_h is 0: kappa_regularised_h and theory_* are undefined")
@@ -144,6 +145,8 @@ def _regularised_features(
     if problem.dim >= problem.num_classes:
         return with_null_space
     # d = K - 1: no null space, the smallest eigenvalue is alpha^2 p_n / N + lambda_h
+    if problem.num_classes == 2:
+        return 1.0  # the block of a sample has a single eigenvalue, K p_t p_n
     best = ufm.minimiser(problem)
     smallest = best.alpha**2 * best.p_other / (problem.num_classes * problem.per_class)
     return (expected.lambda_max_h + problem.lambda_h) / (smallest + problem.lambda_h)

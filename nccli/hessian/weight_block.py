@@ -25,7 +25,7 @@ TOLERANCE_DOUBLE = 1e-9
 FLOOR_SINGLE, FLOOR_DOUBLE = 5e-7, 1e-13  # of residuals, relative to the largest eigenvalue
 CLUSTER = 4  # vectors to begin with: a trained network's largest eigenvalues lie close together
 SMALL_SIZE = 64  # variables up to which a dense matrix is as quick
-SALT = 1e-5  # of random numbers in the start: nothing is orthogonal to it
+SALT = 1e-2  # of random numbers in the start: well above the tolerance, so that nothing is missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
