@@ -330,3 +330,15 @@ def test_many_classes_are_solved_row_by_row_to_the_same_numbers(monkeypatch):
     row_by_row = hessian.analyze(point)
     for name in ("lambda_max_h", "kappa_h_median", "kappa_means_w"):
         assert getattr(row_by_row, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
+
+
+def test_what_would_take_gigabytes_or_hours_is_left_out_by_name(monkeypatch):
+    point = checkpoint(3, test=False, count=60, gain=0.2)
+    monkeypatch.setattr("nccli.hessian.smallest.DENSE_SIZE", 2)
+    monkeypatch.setattr("nccli.hessian.means.MAX_WORK", 10)
+    report = hessian.analyze(point)
+    assert report.kappa_means_w is None
+    assert any("minutes to hours" in note for note in report.notes)
+    monkeypatch.setattr("nccli.hessian.analysis.TOP_BYTES", 1_000)
+    with pytest.raises(ContentError, match="--top 30 vectors"):
+        hessian.analyze(point, top=30)

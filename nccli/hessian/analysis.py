@@ -41,6 +41,7 @@ from nccli.logits import Floats
 EXACT_SIZE = 8_000  # K d up to which --exact forms the W block: two minutes of one core
 EXACT_WORK = 5e12  # multiplications of forming it: some minutes of one core
 PAIR_WORK = 10**4  # what a row and a pair of classes cost beside them
+TOP_BYTES = 256 * 2**20  # of the vectors that --top asks for; our own limit
 FAINT = 1e-20  # mean 1 - p below which single precision has no range left
 
 
@@ -79,6 +80,7 @@ def analyze(
     check_penalties(lambda_w, lambda_h)
     layer = open_layer(checkpoint, split, with_bias=with_bias, threads=threads, watch=watch)
     _check_exact(layer, exact)
+    _check_top(layer, top)
     layer, known = survey(layer)
     if not np.isfinite(known.trace_w * known.trace_w + known.squares * known.squares):
         raise ContentError(
@@ -126,6 +128,15 @@ def analyze(
         status="not converged" if found.open else "converged",
         notes=tuple(notes),
     )
+
+
+def _check_top(layer: LastLayer, top: int) -> None:
+    nbytes = 8 * min(top, layer.num_classes * layer.width) * layer.num_classes * layer.width
+    if nbytes > TOP_BYTES:
+        raise ContentError(
+            f"would need {nbytes / 2**20:,.0f} MiB for each of several sets of --top {top} vectors",
+            remedy="give a smaller --top",
+        )
 
 
 def _check_exact(layer: LastLayer, exact: bool) -> None:

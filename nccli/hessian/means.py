@@ -17,6 +17,7 @@ from nccli.errors import ContentError
 from nccli.hessian.layer import LastLayer
 from nccli.hessian.smallest import extremes, is_small
 
+MAX_WORK = 5 * 10**8  # N K R of the iteration for the smallest eigenvalue; our own limit
 MAX_BYTES = 512 * 2**20  # of projected features and probabilities kept; our own limit
 
 
@@ -44,12 +45,13 @@ def on_the_means(
     basis_DR = known[split].basis_DR
     rank = basis_DR.shape[1]
     nbytes = 8 * layer.count * (rank + layer.num_classes)
-    if rank == 0 or (nbytes > MAX_BYTES and not is_small(layer, rank)):
-        reason = (
-            "class means coincide"
-            if rank == 0
-            else f"it would need {nbytes / 2**20:,.0f} MiB of memory, the limit is 512"
-        )
+    reason = "class means coincide" if rank == 0 else None
+    if rank and not is_small(layer, rank):
+        if nbytes > MAX_BYTES:
+            reason = f"it would need {nbytes / 2**20:,.0f} MiB of memory, the limit is 512"
+        elif layer.count * layer.num_classes * rank > MAX_WORK:
+            reason = "so many samples and classes would take it minutes to hours"
+    if reason is not None:
         notes.append(f"kappa_means_w is left out: {reason}")
         return OnTheMeans(kappa=None, nc1=collapsed.nc1)
     basis_XR = np.pad(basis_DR, ((0, int(layer.with_bias)), (0, 0)))
