@@ -13,12 +13,13 @@ from rich.text import Text
 
 from nccli.checkpoint import group_name
 from nccli.hessian_rates import DecayReport
-from nccli.hessian_report import HessianReport
+from nccli.hessian_report import DensityBin, HessianReport
 from nccli.render import shown
 from nccli.result import quantities
 from nccli.tables import result_heading, short_path
 from nccli.text import visible
 
+FAINTEST = 1e-6  # share below which a decade is dust of the quadrature
 FINEST = -12  # the last power of ten that is told apart
 MOST_CLASSES = 20  # lines of the table of classes; JSON has them all
 CERTIFIED = {"lambda_max_w", "lambda_max_h", "lambda_max_joint"}
@@ -89,7 +90,10 @@ def _more(result: HessianReport) -> Iterator[RenderableType]:
     if result.spectrum_w:
         yield Text()
         yield _spectrum(result)
-    if result.density_w:
+    if result.density_w or result.density_h or result.density_joint:
+        yield Text()
+        yield _densities(result)
+    if result.density_h:
         yield Text()
         yield _classes(result)
 
@@ -135,6 +139,32 @@ def _expanded(result: HessianReport, count: int) -> Sequence[float]:
     return values
 
 
+def _densities(result: HessianReport) -> Table:
+    """Shares of the eigenvalues of each block by decade; JSON has finer bins, and error bars."""
+    found = {"W": result.density_w, "H": result.density_h, "joint": result.density_joint}
+    decades = {name: _by_decade(bins) for name, bins in found.items() if bins}
+    table = _grid("eigenvalues", *decades, title="share of the eigenvalues of each block")
+    for decade in sorted(set().union(*decades.values()), key=lambda one: (one is not None, one)):
+        label = "zero, too small or negative" if decade is None else f"1e{decade} to 1e{decade + 1}"
+        cells = [_percent(shares.get(decade)) for shares in decades.values()]
+        if any(cells):
+            table.add_row(label, *cells)
+    return table
+
+
+def _by_decade(bins: Sequence[DensityBin]) -> dict[int | None, float]:
+    shares: dict[int | None, float] = {}
+    for one in bins:
+        middle = None if one.low is None else math.log10(one.low * one.high) / 2
+        decade = None if middle is None else math.floor(middle)
+        shares[decade] = shares.get(decade, 0.0) + one.share
+    return shares
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None or share < FAINTEST else f"{100 * share:.3g} %"
+
+
 def _classes(result: HessianReport) -> Table:
     table = _grid("class", "samples", "kappa H median", "kappa H p90", title="H block by class")
     for one in result.kappa_h_classes[:MOST_CLASSES]:
@@ -151,10 +181,11 @@ def _classes(result: HessianReport) -> Table:
 def decays_table(rows: Sequence[DecayReport]) -> RenderableType:
     """A line a stretch between two saved epochs, by run."""
     parts: list[RenderableType] = []
-    for (path, _, loss, delta, seed), members in groupby(rows, key=_run_of):
-        name = group_name(loss, delta) if loss else ""
+    for (path, split, loss, delta, seed), members in groupby(rows, key=_run_of):
+        words = [group_name(loss, delta)] if loss else []
+        words += [] if seed is None else [f"seed {seed}"]
         heading = Text(visible(short_path(path)), "bold")
-        heading.append(visible(f"  {name}  {'' if seed is None else f'seed {seed}'}"), "not bold")
+        heading.append(visible("  " + "  ".join([*words, split])), "not bold")
         parts += [Text()] if parts else []
         parts += [heading, _decays(list(members))]
     note = "predicted: the factor of one step of gradient descent at step size 1 / lambda max"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -71,6 +72,23 @@ def test_charts_show_what_was_asked_for_within_80_columns(call):
 
 def test_a_single_checkpoint_without_curves_says_how_to_get_some(call):
     assert "--top 20 or --density" in call("toy-ce-s0@last", "--chart")[1]
+
+
+def test_the_table_has_densities_by_decade(call):
+    code, out, _ = call("toy-ce-s0@last", "--density", "--steps", "8", "--format", "table")
+    assert code == 0
+    found = json.loads(call("toy-ce-s0@last", "--density", "--steps", "8", "-f", "json")[1])[0]
+    bins = found["density_w"]
+    decade = math.floor(math.log10(max(one["high"] for one in bins)) - 1e-9)
+    share = sum(one["share"] for one in bins if one["low"] and one["low"] > 0.999 * 10**decade)
+    line = next(row for row in out.splitlines() if row.startswith(f"1e{decade} to 1e{decade + 1}"))
+    assert f"{100 * share:.3g} %" in line
+
+
+def test_rates_of_several_splits_say_which(call):
+    table = call("toy-ce-s0", "--rates", "--split", "all", "--format", "table")[1]
+    headings = [line.split()[-1] for line in table.splitlines() if line.startswith("toy-")]
+    assert headings == ["train", "test"]
 
 
 def test_rates_are_a_line_a_stretch(call):
