@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from nccli.hessian_report import HessianReport
 from nccli.result import quantity
-from nccli.runs import run_folder
+from nccli.runs import run_folder, run_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +43,12 @@ def decays(results: Sequence[HessianReport]) -> list[DecayReport]:
     """Return the stretches between the saved epochs of each run, in order."""
     runs: dict[tuple[object, ...], list[HessianReport]] = {}
     for result in results:  # in whatever order: splits and loose files take turns
-        runs.setdefault(_run_of(result), []).append(result)
+        runs.setdefault((result.split, run_of(result)), []).append(result)
     return [
         _decay(one, other)
         for members in runs.values()
         for one, other in pairwise(_by_epoch(members))
     ]
-
-
-def _run_of(result: HessianReport) -> tuple[object, ...]:
-    loss = (result.loss_name, result.label_smoothing, result.seed)
-    return run_folder(result.path), result.split, *loss
 
 
 def _by_epoch(results: Sequence[HessianReport]) -> Iterator[HessianReport]:

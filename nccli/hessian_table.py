@@ -181,7 +181,7 @@ def _classes(result: HessianReport) -> Table:
 def decays_table(rows: Sequence[DecayReport]) -> RenderableType:
     """A line a stretch between two saved epochs, by run."""
     parts: list[RenderableType] = []
-    for (path, split, loss, delta, seed), members in groupby(rows, key=_run_of):
+    for (path, split, loss, delta, seed), members in groupby(rows, key=_stretch_of):
         words = [group_name(loss, delta)] if loss else []
         words += [] if seed is None else [f"seed {seed}"]
         heading = Text(visible(short_path(path)), "bold")
@@ -192,7 +192,7 @@ def decays_table(rows: Sequence[DecayReport]) -> RenderableType:
     return Group(*parts, Text(note, "dim"))
 
 
-def _run_of(row: DecayReport) -> tuple[Any, ...]:
+def _stretch_of(row: DecayReport) -> tuple[Any, ...]:
     return row.path, row.split, row.loss_name, row.label_smoothing, row.seed
 
 

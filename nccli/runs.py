@@ -72,6 +72,11 @@ def run_folder(path: str | None) -> str | None:
     return str(folder.parent if folder.name == CHECKPOINT_FOLDER else folder)
 
 
+def run_of(result: Any) -> tuple[Any, ...]:
+    """Tell which run a result belongs to: its folder, and for loose files its loss and seed."""
+    return run_folder(result.path), result.loss_name, result.label_smoothing, result.seed
+
+
 def epoch_of(path: Path) -> int | None:
     """Return the epoch that a checkpoint's file name tells, or None."""
     match = _EPOCH_NAME.match(path.name)

@@ -17,7 +17,7 @@ from nccli.checkpoint import group_name
 from nccli.conventions import Convention, meanings, reading
 from nccli.render import shown
 from nccli.result import quantities
-from nccli.runs import run_folder
+from nccli.runs import run_folder, run_of
 from nccli.text import visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring scipy in
@@ -138,16 +138,12 @@ def short_path(path: str | None) -> str:
 
 
 def _by_run(results: Sequence[Any], convention: Convention | None) -> Iterable[RenderableType]:
-    groups = [list(members) for _, members in groupby(results, key=_run_of)]
+    groups = [list(members) for _, members in groupby(results, key=run_of)]
     for index, members in enumerate(groups):
         if index:
             yield Text()
         yield _run_heading(members)
         yield _brief(members, convention)
-
-
-def _run_of(result: Any) -> tuple[Any, ...]:
-    return run_folder(result.path), (result.loss_name, result.label_smoothing, result.seed)
 
 
 def _run_heading(members: Sequence[Any]) -> Text:

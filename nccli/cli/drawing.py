@@ -15,6 +15,7 @@ from nccli.calibration import CalibrationReport
 from nccli.charts import Look, Series, line_chart, reliability_chart
 from nccli.checkpoint import group_name
 from nccli.result import quantities
+from nccli.runs import run_of
 from nccli.tables import as_text
 
 MAX_WIDTH = 100
@@ -34,7 +35,7 @@ def chart_width(limit: int = MAX_WIDTH) -> int:
 
 def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
     """One chart over epochs for each named field, a line a run; cross-entropy keeps its marker."""
-    runs = [list(members) for _, members in groupby(results, key=_run_key)]
+    runs = [list(members) for _, members in groupby(results, key=run_of)]
     kinds = _kinds(results)
     charts = []
     for name in names:
@@ -64,11 +65,6 @@ def _kinds(results: Sequence[Any]) -> dict[str, int]:
 def _spread_over_decades(series: Sequence[Series]) -> bool:
     epochs = [x for one in series for x in one.x]
     return len(epochs) > 0 and min(epochs) > 0 and max(epochs) / min(epochs) >= 30
-
-
-def _run_key(result: Any) -> tuple[Any, ...]:
-    folder = os.path.dirname(result.path or "")  # noqa: PTH120
-    return folder, result.loss_name, result.label_smoothing, result.seed
 
 
 def _series(run: Sequence[Any], name: str, kind: int) -> Series:

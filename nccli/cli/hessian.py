@@ -152,7 +152,7 @@ def hessian(
         jobs=jobs,
         form=console.with_chart(form, chart),
         fail_if=fail_if,
-        table=lambda results: _table(results, chart),
+        table=_rates_table if rates else lambda results: _table(results, chart),
         summary=_decays if rates else None,
     )
     raise typer.Exit(code)
@@ -189,15 +189,17 @@ def _check_penalties(*penalties: float | None) -> None:
             raise UsageError(f"a penalty must be finite and not negative, got {value}")
 
 
+def _rates_table(rows: Sequence[Any]) -> RenderableType:
+    from nccli.hessian_table import decays_table
+
+    return decays_table(rows)
+
+
 def _table(results: Sequence[Any], chart: bool) -> RenderableType:
     from rich.console import Group
 
     from nccli.tables import results_table
 
-    if type(results[0]).__name__ == "DecayReport":
-        from nccli.hessian_table import decays_table
-
-        return decays_table(results)
     if not chart:
         return results_table(results)
     from nccli.cli.hessian_charts import hessian_charts

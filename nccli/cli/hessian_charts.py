@@ -13,7 +13,7 @@ from nccli.checkpoint import group_name
 from nccli.cli.drawing import HEIGHT, chart_width, look, series_charts
 from nccli.hessian_curves import density_series, spectrum_series
 from nccli.hessian_report import HessianReport
-from nccli.runs import run_folder
+from nccli.runs import run_of
 from nccli.tables import as_text
 
 CHARTED = ["kappa_means_w", "kappa_h_median", "kappa_regularised_w"]
@@ -62,11 +62,9 @@ def _drawn(
 
 
 def _runs(results: Sequence[HessianReport]) -> list[list[HessianReport]]:
-    return [list(run) for _, run in groupby(results, key=_run_of)]
-
-
-def _run_of(one: HessianReport) -> tuple[object, ...]:
-    return run_folder(one.path), one.loss_name, one.label_smoothing, one.seed
+    """The results of each run; of several splits the first, as in the charts over epochs."""
+    runs = [list(run) for _, run in groupby(results, key=run_of)]
+    return [[one for one in run if one.split == run[0].split] for run in runs]
 
 
 def _labels(results: Sequence[HessianReport]) -> list[str]:
