@@ -189,9 +189,33 @@ class HessianReport:
     spectrum_w: tuple[Certified, ...] = quantity(
         "spectrum W", "the largest eigenvalues of the W block (--top)", default=(), records=True
     )
+    spectrum_h: tuple[Certified, ...] = quantity(
+        "spectrum H", "the largest eigenvalues of the H block, of all samples (--top)", default=(),
+        records=True,
+    )  # fmt: skip
+    spectrum_joint: tuple[Certified, ...] = quantity(
+        "spectrum joint", "the largest eigenvalues of the joint Hessian (--top)", default=(),
+        records=True,
+    )  # fmt: skip
+    spectrum_joint_regularised: tuple[Certified, ...] = quantity(
+        "spectrum joint regularised", "the same with lambda_w and lambda_h on the diagonal",
+        default=(), records=True,
+    )  # fmt: skip
     theory_spectrum_w: tuple[TheoryEigenvalue, ...] = quantity(
         "theory: spectrum W", "of the W block at the UFM optimum, loss only", default=(),
         records=True,
+    )  # fmt: skip
+    theory_spectrum_h: tuple[TheoryEigenvalue, ...] = quantity(
+        "theory: spectrum H", "of the H block at the UFM optimum, loss only", default=(),
+        records=True,
+    )  # fmt: skip
+    theory_spectrum_joint: tuple[TheoryEigenvalue, ...] = quantity(
+        "theory: spectrum joint", "of the joint Hessian at the UFM optimum, loss only", default=(),
+        records=True,
+    )  # fmt: skip
+    theory_spectrum_joint_regularised: tuple[TheoryEigenvalue, ...] = quantity(
+        "theory: spectrum joint regularised", "of the joint Hessian at the UFM optimum",
+        default=(), records=True,
     )  # fmt: skip
     density_w: tuple[DensityBin, ...] = quantity(
         "density W",

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from nccli.checkpoint import group_name
 from nccli.hessian_rates import DecayReport
-from nccli.hessian_report import DensityBin, HessianReport
+from nccli.hessian_report import DensityBin, HessianReport, TheoryEigenvalue
 from nccli.render import shown
 from nccli.result import quantities
 from nccli.tables import result_heading, short_path
@@ -23,6 +23,10 @@ FAINTEST = 1e-6  # share below which a decade is dust of the quadrature
 FINEST = -12  # the last power of ten that is told apart
 MOST_CLASSES = 20  # lines of the table of classes; JSON has them all
 CERTIFIED = {"lambda_max_w", "lambda_max_h", "lambda_max_joint"}
+SPECTRA = {
+    "w": "W block", "h": "H block, all samples", "joint": "joint (W, H)",
+    "joint_regularised": "joint (W, H), regularised",
+}  # fmt: skip
 PARTS = ("trace_w_class", "trace_w_cross_class", "trace_w_within", "trace_w_own")
 
 
@@ -87,9 +91,10 @@ def _more(result: HessianReport) -> Iterator[RenderableType]:
     if result.trace_w_class is not None:
         yield Text()
         yield _hierarchy(result)
-    if result.spectrum_w:
-        yield Text()
-        yield _spectrum(result)
+    for name, title in SPECTRA.items():
+        if getattr(result, f"spectrum_{name}"):
+            yield Text()
+            yield _spectrum(result, name, title)
     if result.density_w or result.density_h or result.density_joint:
         yield Text()
         yield _densities(result)
@@ -120,11 +125,12 @@ def _hierarchy(result: HessianReport) -> Table:
     return table
 
 
-def _spectrum(result: HessianReport) -> Table:
+def _spectrum(result: HessianReport, name: str, title: str) -> Table:
     """The largest eigenvalues beside the theory's, each as often as its multiplicity."""
-    table = _grid("rank", "eigenvalue", "certified to", "UFM optimum", title="W block, largest")
-    theory = _expanded(result, len(result.spectrum_w))
-    for rank, one in enumerate(result.spectrum_w, 1):
+    table = _grid("rank", "eigenvalue", "certified to", "UFM optimum", title=f"{title}, largest")
+    measured = getattr(result, f"spectrum_{name}")
+    theory = _expanded(getattr(result, f"theory_spectrum_{name}"), len(measured))
+    for rank, one in enumerate(measured, 1):
         width = (one.high - one.low) / 2
         certificate = certainty(width / one.value) if one.low > 0 else "zero lies within"
         expected = theory[rank - 1] if rank <= len(theory) else None
@@ -132,9 +138,9 @@ def _spectrum(result: HessianReport) -> Table:
     return table
 
 
-def _expanded(result: HessianReport, count: int) -> Sequence[float]:
+def _expanded(spectrum: Sequence[TheoryEigenvalue], count: int) -> Sequence[float]:
     values: list[float] = []
-    for entry in result.theory_spectrum_w:
+    for entry in spectrum:
         values += [entry.value] * min(entry.multiplicity, count - len(values))
     return values
 

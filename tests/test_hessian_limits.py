@@ -60,11 +60,11 @@ def test_multiple_eigenvalues_are_found_as_often_as_they_are_there():
     metadata = Metadata(label_smoothing=0.1, weight_decay=5e-3, feature_decay=1e-3)
     point = Checkpoint.from_arrays({"train": (features, labels)}, weight=weight, metadata=metadata)
     report = hessian.analyze(point, top=16)
-    expected = [
-        one.value for one in report.theory_spectrum_w for _ in range(min(one.multiplicity, 16))
-    ]
-    found = [one.value for one in report.spectrum_w]
-    np.testing.assert_allclose(found, expected[:16], rtol=1e-8)
+    for name in ("w", "h", "joint", "joint_regularised"):
+        theory = getattr(report, f"theory_spectrum_{name}")
+        expected = [one.value for one in theory for _ in range(min(one.multiplicity, 16))]
+        found = [one.value for one in getattr(report, f"spectrum_{name}")]
+        np.testing.assert_allclose(found, expected[:16], rtol=1e-8, err_msg=name)
 
 
 def test_what_has_not_converged_says_so_and_keeps_its_interval(tmp_path, capsys):

@@ -139,6 +139,18 @@ def test_the_weight_block_spectrum_is_that_of_the_dense_block(case):
         assert positive[0] / positive[-1] == pytest.approx(ufm.kappa_loss(problem), rel=1e-12)
 
 
+@pytest.mark.parametrize("case", GRID)
+def test_the_feature_block_spectrum_is_that_of_the_dense_block(case):
+    problem = problem_of(case)
+    weight, features, labels = point_at_minimum(problem)
+    hessian = reference.joint_hessian(weight, features, labels, problem.label_smoothing)
+    block = hessian[weight.size :, weight.size :]
+    spectrum = ufm.feature_block_spectrum(problem)
+    values = [entry.value for entry in spectrum for _ in range(entry.multiplicity)]
+    assert values == sorted(values, reverse=True)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(block)[::-1], atol=1e-14)
+
+
 def test_kappa_loss_falls_exactly_linearly_with_delta():
     deltas = np.linspace(0, 0.9, 10)
     values = [ufm.kappa_loss(problem_of((10, 50, 16, delta, 1e-4, 1e-6))) for delta in deltas]

@@ -50,7 +50,7 @@ def hessian(
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
     fail_if: str | None = typer.Option(None, help=console.FAIL_IF_HELP),
     chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
-    top: int = typer.Option(1, min=1, help="How many of the W block's largest eigenvalues."),
+    top: int = typer.Option(1, min=1, help="How many of each block's largest eigenvalues."),
     density: bool = typer.Option(False, "--density", help=DENSITY_HELP),
     probes: int = typer.Option(4, min=1, help="Of densities: random probes; they give error bars."),
     steps: int = typer.Option(30, min=2, help="Of densities: Lanczos steps a probe."),

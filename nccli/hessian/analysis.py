@@ -42,6 +42,7 @@ EXACT_SIZE = 8_000  # K d up to which --exact forms the W block: two minutes of 
 EXACT_WORK = 5e12  # multiplications of forming it: some minutes of one core
 PAIR_WORK = 10**4  # what a row and a pair of classes cost beside them
 TOP_BYTES = 256 * 2**20  # of the vectors that --top asks for; our own limit
+NO_PENALTIES = Penalties(weight=0.0, features=0.0, source=None)
 FAINT = 1e-20  # mean 1 - p below which single precision has no range left
 
 
@@ -92,8 +93,8 @@ def analyze(
     penalties = find_penalties(checkpoint, layer, known, lambda_w, lambda_h, notes)
     found = _Measuring(checkpoint, split, layer, known, penalties, notes, max_passes)
     values = found.weight_block(top, exact=exact)
-    values |= found.feature_block(density="h" in density)
-    values |= found.joint()
+    values |= found.feature_block(top, density="h" in density)
+    values |= found.joint(top)
     values |= found.on_the_means()
     if smallest:
         values |= found.smallest()
@@ -184,7 +185,7 @@ class _Measuring:
             values: Floats = np.linalg.eigvalsh(dense_block(self._layer)).astype(np.float64)[::-1]
             errors = np.full(len(values), len(values) * np.finfo(np.float64).eps * values[0])
             shown = len(values)
-            self._top = largest(self._layer, known=self._known, max_passes=self._max_passes)
+            self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
         else:
             self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
             values, errors, shown = self._top.values, self._top.errors, top
@@ -199,11 +200,12 @@ class _Measuring:
             "spectrum_w": _certified(values, errors) if shown > 1 else (),
         }
 
-    def feature_block(self, *, density: bool) -> dict[str, Any]:
+    def feature_block(self, top: int, *, density: bool) -> dict[str, Any]:
         """What the H block, a small block for each sample, says: extremes and distribution."""
-        found = feature_block(self._layer)
+        found = feature_block(self._layer, top)
         count = self._layer.count
-        self._bound_h = found.peak_bound / count
+        peaks_B, bounds_B = found.peaks_B / count, found.bounds_B / count
+        self._bound_h = float(bounds_B[0])
         if len(found.rows) < count:
             self._notes.append(
                 f"kappa_h_* are over a seeded sample of {len(found.rows):,} of {count:,} samples: "
@@ -213,7 +215,7 @@ class _Measuring:
         smallest = 0.0
         if full_rank and len(found.rows) == count:
             smallest = float(found.smallest_M.min()) / count
-        peak = found.peak / count
+        peak = float(peaks_B[0])
         known = not full_rank or len(found.rows) == count
         values: dict[str, Any] = {
             "lambda_max_h": peak,
@@ -221,9 +223,10 @@ class _Measuring:
             "kappa_regularised_h": (
                 _regularised(peak, smallest, self._penalties.features) if known else None
             ),
+            "spectrum_h": _between(peaks_B, bounds_B, found.rank) if top > 1 else (),
             **self._distribution(found),
         }
-        self._told("lambda_max_h", found.peak_bound <= found.peak * 1.001)
+        self._told("lambda_max_h", self._bound_h <= peak * 1.001)
         if density:
             values["density_h"] = _feature_density(found, count)
         return values
@@ -248,52 +251,60 @@ class _Measuring:
             classes.append(ClassKappa(label=int(label), n=len(own), median=middle, p90=high))
         return {"kappa_h_median": median, "kappa_h_p90": tail, "kappa_h_classes": tuple(classes)}
 
-    def joint(self) -> dict[str, Any]:
-        """The largest eigenvalue of the joint Hessian, without and with the penalties."""
+    def joint(self, top: int) -> dict[str, Any]:
+        """The largest eigenvalues of the joint Hessian, without and with the penalties."""
         delta = self._checkpoint.metadata.label_smoothing
         if delta is None:
             self._notes.append(
                 "label_smoothing is not recorded: lambda_max_joint is that of delta 0"
             )
-        plain = self._joint("lambda_max_joint", delta or 0.0, 0.0, 0.0)
-        values = {}
+        plain = self._joint("joint", top, delta or 0.0)
+        values: dict[str, Any] = {}
         if plain is not None:
             values["lambda_max_joint"] = float(plain.values[0])
             values["lambda_max_joint_error"] = float(plain.errors[0])
-        weight, features = self._penalties.weight, self._penalties.features
-        if plain is not None and weight and features:
+            values["spectrum_joint"] = _certified(plain.values, plain.errors) if top > 1 else ()
+        if plain is not None and self._penalties.weight and self._penalties.features:
             ridged = self._joint(
-                "lambda_max_joint_regularised", delta or 0.0, weight, features, guess=plain
+                "joint_regularised", top, delta or 0.0, penalties=self._penalties, guess=plain
             )
             if ridged is not None:
                 values["lambda_max_joint_regularised"] = float(ridged.values[0])
+                values["spectrum_joint_regularised"] = (
+                    _certified(ridged.values, ridged.errors) if top > 1 else ()
+                )
         return values
 
     def _joint(
         self,
         name: str,
+        top: int,
         delta: float,
-        weight: float,
-        features: float,
         *,
+        penalties: Penalties = NO_PENALTIES,
         guess: Solved | None = None,
     ) -> Solved | None:
         assert self._top is not None
-        found = largest_joint(
-            self._layer, self._top, label_smoothing=delta, bound_h=self._bound_h,
-            penalty_w=weight, penalty_h=features, guess=guess,
-        )  # fmt: skip
-        if found is None:
-            found = largest_direct(
-                self._layer, label_smoothing=delta, penalty_w=weight, penalty_h=features
-            )
+        options: dict[str, Any] = {
+            "label_smoothing": delta, "wanted": top,
+            "penalty_w": penalties.weight, "penalty_h": penalties.features,
+        }  # fmt: skip
+        found = largest_joint(self._layer, self._top, bound_h=self._bound_h, guess=guess, **options)
+        reached = 0 if found is None else len(found.values)
+        if reached < min(top, size_of(self._layer)):
+            found = largest_direct(self._layer, **options) or found
         if found is None:
             self._notes.append(
-                f"{name} is left out: the H block is not small beside the W block, and "
+                f"lambda_max_{name} is left out: the H block is not small beside the W block, and "
                 f"{size_of(self._layer):,} variables are too many to keep"
             )
             return None
-        self._told(name, found.converged)
+        if len(found.values) < min(top, size_of(self._layer)):
+            self._notes.append(
+                f"spectrum_{name} ends at rank {len(found.values)}: the later eigenvalues are not "
+                f"large beside the H block, and {size_of(self._layer):,} variables are too many"
+            )
+        self._told(f"lambda_max_{name}", found.converged)
         return found
 
     def on_the_means(self) -> dict[str, Any]:
@@ -360,6 +371,15 @@ def _certified(values: Floats, errors: Floats) -> tuple[Certified, ...]:
     return tuple(
         Certified(value=float(value), low=float(value - error), high=float(value + error))
         for value, error in zip(values, errors, strict=True)
+    )
+
+
+def _between(lows: Floats, highs: Floats, rank: int) -> tuple[Certified, ...]:
+    """Eigenvalues of small dense blocks, right to rounding, or bounded from above only."""
+    rounding = 4 * max(1, rank) * np.finfo(np.float64).eps * lows[0]
+    return tuple(
+        Certified(value=float(low), low=float(low - rounding), high=float(high + rounding))
+        for low, high in zip(lows, highs, strict=True)
     )
 
 

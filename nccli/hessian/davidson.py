@@ -49,7 +49,7 @@ def largest(
     of a residual, relative to the largest eigenvalue. Where the residuals are still too large
     after max_passes products, the Ritz pairs are what they are: not converged.
     """
-    basis_SM = _orthonormal(start_BM, np.zeros((0, start_BM.shape[1])))
+    basis_SM = orthonormal(start_BM, np.zeros((0, start_BM.shape[1])))
     images_SM = product(basis_SM)
     passes = 1
     most = max(3 * wanted + 2, int(BASIS_BYTES / (2 * basis_SM[0].nbytes)))
@@ -62,7 +62,7 @@ def largest(
         residuals_B = np.linalg.norm(residuals_BM, axis=1)
         enough_B = np.maximum(tolerance * values_B, floor * max(float(values_B[0]), 0.0))
         open_B = residuals_B > enough_B
-        new_BM = _orthonormal(residuals_BM[open_B], basis_SM)
+        new_BM = orthonormal(residuals_BM[open_B], basis_SM)
         if not open_B.any() or not len(new_BM) or passes >= max_passes:
             return Ritz(
                 values_B=values_B,
@@ -74,13 +74,13 @@ def largest(
         if len(basis_SM) + len(new_BM) > most:  # a new search space, of the best of the old
             kept_SB = turns_SS[:, ::-1][:, : 2 * wanted]
             basis_SM, images_SM = kept_SB.T @ basis_SM, kept_SB.T @ images_SM
-            new_BM = _orthonormal(new_BM, basis_SM)
+            new_BM = orthonormal(new_BM, basis_SM)
         basis_SM = np.concatenate([basis_SM, new_BM])
         images_SM = np.concatenate([images_SM, product(new_BM)])
         passes += 1
 
 
-def _orthonormal(vectors_BM: Floats, basis_SM: Floats) -> Floats:
+def orthonormal(vectors_BM: Floats, basis_SM: Floats) -> Floats:
     """The part of some vectors that a basis lacks, orthonormal; what adds nothing is left out."""
     kept: list[Floats] = []
     for vector_M in vectors_BM:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from nccli.collapse.spans import Span
+from nccli.hessian import davidson
 from nccli.hessian.curvature import curve, gradients
 from nccli.hessian.density import Density, density_of, quadrature
 from nccli.hessian.layer import LastLayer
@@ -20,6 +21,8 @@ from nccli.logits import Floats, Integers
 
 # eigsh keeps 20 Lanczos vectors: this bounds them near 1.3 GB. Our own limit, not a published one.
 MAX_SIZE = 8_000_000
+LANCZOS_VECTORS = 20
+MAX_PASSES = 400  # of the block method, from a random start
 MAX_QUADRATURE = 2**27  # numbers in the Lanczos vectors of all probes: 512 MiB
 TINY_SIZE = 20  # Lanczos needs room; a handful of variables is solved densely
 TOLERANCE = 1e-8  # relative, of the residual
@@ -33,41 +36,57 @@ def size_of(layer: LastLayer) -> int:
 
 
 def largest_direct(
-    layer: LastLayer, *, label_smoothing: float, penalty_w: float, penalty_h: float
+    layer: LastLayer,
+    *,
+    label_smoothing: float,
+    wanted: int = 1,
+    penalty_w: float = 0.0,
+    penalty_h: float = 0.0,
 ) -> Solved | None:
-    """Return the largest eigenvalue of the joint Hessian; None where it does not fit."""
+    """Return the largest eigenvalues of the joint Hessian; None where it does not fit."""
     size = size_of(layer)
-    if size > MAX_SIZE:
+    if size * max(LANCZOS_VECTORS, 6 * wanted) > LANCZOS_VECTORS * MAX_SIZE:
         return None
     product = joint_product(layer, label_smoothing, penalty_w, penalty_h)
-    vector, converged = _top_vector(product, size)
-    image = product(vector)
-    value = float(vector @ image)
-    error = float(np.linalg.norm(image - value * vector)) + 4 * np.finfo(np.float64).eps * value
+    found_BM, converged = _top_vectors(product, size, wanted)
+    images_BM = np.stack([product(vector) for vector in found_BM])
+    values_B = np.vecdot(found_BM, images_BM)
+    errors_B = np.linalg.norm(images_BM - values_B[:, None] * found_BM, axis=1)
+    errors_B += 4 * np.finfo(np.float64).eps * np.abs(values_B[:1])
+    enough = TOLERANCE * max(abs(float(values_B[0])), 1e-300)
+    shape = (layer.num_classes, layer.width)
     return Solved(
-        values=np.array([value]),
-        errors=np.array([error]),
-        vectors_BKX=vector[: layer.num_classes * layer.width].reshape(
-            1, layer.num_classes, layer.width
-        ),
+        values=values_B,
+        errors=errors_B,
+        vectors_BKX=found_BM[:, : shape[0] * shape[1]].reshape(-1, *shape),
         passes=0,
-        converged=converged and bool(error <= TOLERANCE * max(abs(value), 1e-300)),
+        converged=converged and bool(np.all(errors_B <= enough)),
     )
 
 
-def _top_vector(product: Callable[[Floats], Floats], size: int) -> tuple[Floats, bool]:
-    if size < TINY_SIZE:
+def _top_vectors(
+    product: Callable[[Floats], Floats], size: int, wanted: int
+) -> tuple[Floats, bool]:
+    if size < max(TINY_SIZE, 4 * wanted):
         columns = np.stack([product(unit) for unit in np.eye(size)], axis=1)
-        return np.linalg.eigh((columns + columns.T) / 2)[1][:, -1], True
-    start = np.random.default_rng(0).standard_normal(size)
-    if not np.any(product(start)):
-        return start / np.linalg.norm(start), True  # ARPACK refuses the zero matrix
+        return np.linalg.eigh((columns + columns.T) / 2)[1][:, ::-1][:, :wanted].T, True
+    start_BM = np.random.default_rng(0).standard_normal((wanted, size))
+    if wanted > 1:  # collapsed networks have multiple eigenvalues: one Lanczos vector misses them
+        found = davidson.largest(
+            lambda vectors_BM: np.stack([product(vector) for vector in vectors_BM]),
+            start_BM, wanted=wanted, tolerance=TOLERANCE, max_passes=MAX_PASSES,
+            floor=TOLERANCE / 10,
+        )  # fmt: skip
+        return found.vectors_BM, found.converged
+    start_BM /= np.linalg.norm(start_BM, axis=1, keepdims=True)
+    if not np.any(product(start_BM[0])):
+        return start_BM, True  # ARPACK refuses the zero matrix
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     try:
-        _, vectors = eigsh(operator, k=1, which="LA", v0=start, maxiter=2_000)
+        _, vectors = eigsh(operator, k=1, which="LA", v0=start_BM[0], maxiter=2_000)
     except ArpackError:  # nothing to be had: the interval around a random vector says so
-        return start / np.linalg.norm(start), False
-    return vectors[:, 0], True
+        return start_BM, False
+    return vectors.T, True
 
 
 def joint_density(

@@ -43,8 +43,8 @@ class FeatureBlock:
     smallest_M: Floats  # of the min(K - 1, D) directions that a collapsed network would have
     rank: int  # of the centred weight
     directions: int
-    peak: float  # largest of all N rows: between this
-    peak_bound: float  # and this; the same where it is proven
+    peaks_B: Floats  # the largest of all N rows, computed in double: between these
+    bounds_B: Floats  # and these; the same, to rounding, where it is proven
     counts: Integers  # eigenvalues of the solved rows by bins of log10
 
     @property
@@ -55,8 +55,34 @@ class FeatureBlock:
         return ratios_M
 
 
-def feature_block(layer: LastLayer) -> FeatureBlock:
-    """Solve the blocks of all samples, or of a seeded sample of them where K is large."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Best:
+    """The largest eigenvalues that were found, each with the row that it belongs to."""
+
+    values_B: Floats
+    rows_B: Integers
+
+    @classmethod
+    def of(cls, values_MR: Floats, rows_M: Integers, wanted: int) -> _Best:
+        flat = values_MR.ravel()
+        best = np.argsort(-flat, kind="stable")[:wanted]
+        return cls(values_B=flat[best], rows_B=rows_M[best // max(1, values_MR.shape[1])])
+
+    def with_more(self, other: _Best, wanted: int) -> _Best:
+        values_M = np.concatenate([self.values_B, other.values_B])
+        rows_M = np.concatenate([self.rows_B, other.rows_B])
+        return _Best.of(values_M[:, None], rows_M, wanted)
+
+    def last(self, wanted: int) -> float:
+        """What a further value must exceed to be among the wanted."""
+        return float(self.values_B[-1]) if len(self.values_B) == wanted else 0.0
+
+
+def feature_block(layer: LastLayer, wanted: int = 1) -> FeatureBlock:
+    """Solve the blocks of all samples, or of a seeded sample of them where K is large.
+
+    wanted: how many of the largest eigenvalues of all N rows are looked for.
+    """
     factor_KR, directions = centred_factor(layer.weight_KD)
     limit = max(FEWEST, WORK // layer.num_classes**3)
     everything = layer.count <= limit
@@ -64,24 +90,35 @@ def feature_block(layer: LastLayer) -> FeatureBlock:
     if not everything:
         rows = np.sort(np.random.default_rng(0).choice(layer.count, size=limit, replace=False))
     largest, smallest, counts = [], [], np.zeros(bins(), np.int64)
-    for part in layer.over_rows(_solve_part, rows, factor_KR, directions):
+    best = _Best(values_B=np.empty(0), rows_B=np.empty(0, np.int64))
+    for part in layer.over_rows(_solve_part, rows, factor_KR, directions, wanted):
         largest.append(part[0])
         smallest.append(part[1])
         counts += part[2]
-    largest_M = np.concatenate(largest)
-    peak = peak_bound = float(largest_M.max())
+        best = best.with_more(part[3], wanted)
+    rest = 0.0
     if not everything:
-        peak, peak_bound = _peak(layer, factor_KR, peak, limit)
+        best, rest = _peaks(layer, factor_KR, best, limit, wanted)
+    peaks_B = _in_double(layer, factor_KR, best, wanted)
     return FeatureBlock(
         rows=rows,
-        largest_M=largest_M,
+        largest_M=np.concatenate(largest),
         smallest_M=np.concatenate(smallest),
         rank=factor_KR.shape[1],
         directions=directions,
-        peak=peak,
-        peak_bound=peak_bound,
+        peaks_B=peaks_B,
+        bounds_B=np.maximum(peaks_B, rest),
         counts=counts,
     )
+
+
+def _in_double(layer: LastLayer, factor_KR: Floats, best: _Best, wanted: int) -> Floats:
+    """The eigenvalues of the rows that the best belong to, once more: single has chosen them."""
+    rows = np.unique(best.rows_B)
+    if not len(rows) or not factor_KR.shape[1]:
+        return np.zeros(1)
+    values = block_eigenvalues(*layer.softmax_of(rows), factor_KR).ravel()
+    return np.sort(values)[::-1][:wanted]
 
 
 def centred_factor(weight_KD: Floats) -> tuple[Floats, int]:
@@ -150,13 +187,14 @@ def _by_singular_values(p_NK: Numbers, top: int, factor_KR: Floats) -> Floats:
 
 
 def _solve_part(
-    layer: LastLayer, span: Span, rows: Integers, factor_KR: Floats, directions: int
-) -> tuple[Floats, Floats, Integers]:
+    layer: LastLayer, span: Span, rows: Integers, factor_KR: Floats, directions: int, wanted: int
+) -> tuple[Floats, Floats, Integers, _Best]:
     rank = factor_KR.shape[1]
     inside = rows[(rows >= span.start) & (rows < span.stop)]
     largest, smallest, counts = np.zeros(len(inside)), np.zeros(len(inside)), np.zeros(bins())
+    best = _Best.of(largest[:, None], inside, 1)
     if not len(inside) or not rank:
-        return largest, smallest, counts.astype(np.int64)
+        return largest, smallest, counts.astype(np.int64), best
     done = 0
     step = max(1, ROWS_TOGETHER // (rank * rank))
     for block in layer.blocks(span):
@@ -168,8 +206,9 @@ def _solve_part(
             if rank == directions:
                 smallest[done : done + len(at)] = values_NR[:, 0]
             counts += _histogram(values_NR)
+            best = best.with_more(_Best.of(values_NR, at + block.rows.start, wanted), wanted)
             done += len(at)
-    return largest, smallest, counts.astype(np.int64)
+    return largest, smallest, counts.astype(np.int64), best
 
 
 def _histogram(values: Floats) -> Floats:
@@ -181,32 +220,31 @@ def _histogram(values: Floats) -> Floats:
 # --- the largest of all rows, where not all are solved --------------------------------------------
 
 
-def _peak(layer: LastLayer, factor_KR: Floats, best: float, limit: int) -> tuple[float, float]:
-    """The largest eigenvalue of any row: rows are solved in the order of a bound, while it lasts.
+def _peaks(
+    layer: LastLayer, factor_KR: Floats, best: _Best, limit: int, wanted: int
+) -> tuple[_Best, float]:
+    """The largest of any row, and what no other exceeds: rows are solved in the order of a bound.
 
     lambda_max(W^T A W) is at most its trace, and at most sigma_max(T)^2 max_k 2 p_k (1 - p_k)
-    (Gershgorin). Rows whose bound lies below the best that was found need not be solved.
+    (Gershgorin). Rows whose bound lies below the best that were found need not be solved.
     """
     distances_KK = squared_distances(layer.weight_KD)
     stretch = float(np.linalg.norm(factor_KR, 2)) ** 2 if factor_KR.size else 0.0
     parts = layer.over_rows(_bounds_part, distances_KK, stretch)
     bounds_N = np.concatenate(list(parts))
-    order = np.argsort(-bounds_N)[:limit]
-    candidates = np.sort(order)
+    order = np.argsort(-bounds_N)
+    candidates = np.sort(order[:limit])
     p_MK = np.concatenate(list(layer.over_rows(_rows_part, candidates)))
-    places = np.searchsorted(candidates, order)
-    for start in range(0, len(order), TOGETHER):
-        if bounds_N[order[start]] <= best:
-            return best, best
-        chosen = p_MK[places[start : start + TOGETHER]]
-        values = block_eigenvalues(chosen, chosen.argmax(axis=1), factor_KR)
-        best = max(best, float(values[:, -1].max()))
-    rest = (
-        np.partition(bounds_N, -len(order) - 1)[-len(order) - 1]
-        if len(order) < len(bounds_N)
-        else 0.0
-    )
-    return best, max(best, float(rest))
+    for start in range(0, len(candidates), TOGETHER):
+        rows = order[start : min(start + TOGETHER, len(candidates))]
+        if bounds_N[rows[0]] <= best.last(wanted):
+            return best, 0.0
+        rows = rows[~np.isin(rows, best.rows_B)]  # the sample has solved these
+        chosen = p_MK[np.searchsorted(candidates, rows)]
+        if len(rows):
+            values_NR = block_eigenvalues(chosen, chosen.argmax(axis=1), factor_KR)
+            best = best.with_more(_Best.of(values_NR, rows, wanted), wanted)
+    return best, float(bounds_N[order[limit]]) if limit < len(order) else 0.0
 
 
 def _bounds_part(layer: LastLayer, span: Span, distances_KK: Floats, stretch: float) -> Floats:

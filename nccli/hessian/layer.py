@@ -144,6 +144,15 @@ class LastLayer:
             logits_NK = exact_NX @ self.weight_KX.T + self.bias_K
             probabilities_NK[far], top_N[far] = softmax_rows(logits_NK)
 
+    def softmax_of(self, rows: Integers) -> tuple[Floats, Integers]:
+        """Softmax and argmax of a few rows, in double, fetched one by one: (M, K) and (M,)."""
+        if self.stored is not None:
+            logits = [self.stored.rows(row, row + 1) for row in rows]
+            return softmax_rows(np.concatenate(logits).astype(np.float64))
+        features = [self.features.rows(row, row + 1) for row in rows]
+        inputs_MD = np.concatenate(features).astype(np.float64)
+        return softmax_rows(inputs_MD @ self.weight_KD.T + self.bias_K)
+
     def _inputs(self, span: Span, step: int) -> Iterator[tuple[slice, Numbers]]:
         dim = self.weight_KD.shape[1]
         as_stored = self.features.dtype == self.dtype and not self.with_bias

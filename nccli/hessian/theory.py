@@ -7,6 +7,7 @@ of the unconstrained feature model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,13 +118,13 @@ def theory_beside(
 
 
 def _theory_fields(problem: ufm.Problem) -> dict[str, Any]:
-    expected = ufm.curvature(problem)
+    expected, ridged = ufm.curvature(problem), ufm.joint_spectrum(problem)
     loss_only, regularised = ufm.kappa_loss(problem), ufm.kappa_regularised(problem)
     return {
         "theory_lambda_max_w": expected.lambda_max_w,
         "theory_lambda_max_h": expected.lambda_max_h,
         "theory_lambda_max_joint": expected.lambda_max_joint,
-        "theory_lambda_max_joint_regularised": ufm.joint_spectrum(problem)[0].value,
+        "theory_lambda_max_joint_regularised": ridged[0].value,
         "theory_trace_w": expected.trace_w,
         "theory_trace_h": expected.trace_h,
         "theory_trace_joint": expected.trace_w + expected.trace_h,
@@ -132,11 +133,18 @@ def _theory_fields(problem: ufm.Problem) -> dict[str, Any]:
         "theory_kappa_regularised_h": _regularised_features(problem, expected, regularised),
         "theory_kappa_h_median": loss_only,
         "theory_kappa_h_p90": loss_only,
-        "theory_spectrum_w": tuple(
-            TheoryEigenvalue(value=one.value, multiplicity=one.multiplicity, block=one.block)
-            for one in ufm.weight_block_spectrum(problem)
-        ),
+        "theory_spectrum_w": _records(ufm.weight_block_spectrum(problem)),
+        "theory_spectrum_h": _records(ufm.feature_block_spectrum(problem)),
+        "theory_spectrum_joint": _records(ufm.joint_spectrum(problem, penalties=False)),
+        "theory_spectrum_joint_regularised": _records(ridged),
     }
+
+
+def _records(spectrum: Sequence[ufm.Eigenvalue]) -> tuple[TheoryEigenvalue, ...]:
+    return tuple(
+        TheoryEigenvalue(value=one.value, multiplicity=one.multiplicity, block=one.block)
+        for one in spectrum
+    )
 
 
 def _regularised_features(

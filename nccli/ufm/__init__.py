@@ -26,6 +26,7 @@ from nccli.ufm.report import (
 )
 from nccli.ufm.spectrum import (
     Eigenvalue,
+    feature_block_spectrum,
     joint_spectrum,
     weight_block_spectrum,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "UFMReport",
     "analyze",
     "curvature",
+    "feature_block_spectrum",
     "joint_spectrum",
     "kappa_joint",
     "kappa_loss",

@@ -196,7 +196,7 @@ def _entries(values: list[float], multiplicity: int, block: str) -> list[Eigenva
     return [Eigenvalue(value=value, multiplicity=multiplicity, block=block) for value in values]
 
 
-# --- the weight block -----------------------------------------------------------------------------
+# --- the blocks -----------------------------------------------------------------------------------
 
 
 def weight_block_spectrum(problem: Problem) -> tuple[Eigenvalue, ...]:
@@ -228,4 +228,23 @@ def weight_block_spectrum(problem: Problem) -> tuple[Eigenvalue, ...]:
             *_entries([unit * best.p_other], antisymmetric, "class pairs, antisymmetric"),
         ]
     found += _entries([0.0], null, "null space")
+    return tuple(entry for entry in found if entry.multiplicity > 0)
+
+
+def feature_block_spectrum(problem: Problem) -> tuple[Eigenvalue, ...]:
+    """Return the eigenvalues of the H block of the data term at the minimum, largest first.
+
+    (alpha^2 / N) times K p_t p_n once and p_n K - 2 times for each of the N samples, and 0 on the
+    directions of R^d that no classifier weight has. Multiplicities add to N d.
+    """
+    classes, best = problem.num_classes, minimiser(problem)
+    count = classes * problem.per_class
+    if best.logit_scale == 0:  # total collapse: the weights are zero, and so is the block
+        return (Eigenvalue(value=0.0, multiplicity=count * problem.dim, block="null space"),)
+    unit = best.alpha**2 / count
+    found = [
+        *_entries([unit * classes * best.p_target * best.p_other], count, "target"),
+        *_entries([unit * best.p_other], count * (classes - 2), "non-target"),
+        *_entries([0.0], count * (problem.dim - classes + 1), "null space"),
+    ]
     return tuple(entry for entry in found if entry.multiplicity > 0)
