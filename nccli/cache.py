@@ -47,7 +47,8 @@ FORMAT_VERSION = 1
 # Raise the number of an analysis with EVERY change of a number that it gives, of the meaning of
 # an option, or of its notes: what is in people's caches then no longer counts.
 METRIC_VERSIONS = {
-    "collapse": 1, "sampled": 1, "classes": 1, "gram": 1, "calibration": 1, "hessian": 4
+    "collapse": 1, "sampled": 1, "classes": 1, "gram": 1, "calibration": 2, "class_calibration": 1,
+    "paired_calibration": 1, "relations": 1, "hessian": 4
 }  # fmt: skip
 
 RACY_NS = 2 * 10**9

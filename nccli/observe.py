@@ -54,7 +54,7 @@ def _collapse(checkpoint: Checkpoint, split: str, path: Path) -> collapse.Collap
 
 def _calibration(checkpoint: Checkpoint, path: Path) -> calibration.CalibrationReport:
     split = preferred_split(checkpoint, SCORED)
-    return calibration.analyze(checkpoint, split=split, path=str(path))
+    return calibration.analyze(checkpoint, split=split, path=str(path), resamples=0)
 
 
 def _hessian(checkpoint: Checkpoint, path: Path, curves: bool) -> HessianReport:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nccli.calibration import CalibrationReport
+from nccli.calibration_report import CalibrationReport
 from nccli.checkpoint import group_name
 from nccli.collapse_report import CollapseReport
 from nccli.errors import UsageError

@@ -50,7 +50,28 @@ ANALYSES = {
         module="nccli.collapse.gram", report="nccli.collapse.gram:GramReport", passes=1
     ),
     "calibration": Analysis(
-        module="nccli.calibration", report="nccli.calibration:CalibrationReport", preferred=SCORED
+        module="nccli.calibration",
+        report="nccli.calibration_report:CalibrationReport",
+        preferred=SCORED,
+        threaded=True,
+    ),
+    "class_calibration": Analysis(
+        module="nccli.calibration.classes",
+        report="nccli.calibration.classes:ClassCalibration",
+        preferred=SCORED,
+        threaded=True,
+    ),
+    "paired_calibration": Analysis(
+        module="nccli.calibration.paired",
+        report="nccli.calibration.paired:ResampledReport",
+        preferred=SCORED,
+        threaded=True,
+    ),
+    "relations": Analysis(
+        module="nccli.calibration.relations",
+        report="nccli.calibration.relations:RelationReport",
+        preferred=SCORED,
+        threaded=True,
     ),
     "hessian": Analysis(
         module="nccli.hessian",

@@ -233,3 +233,43 @@ def classwise_ece(probabilities, labels, num_bins):
             for k in range(probabilities.shape[1])
         ]
     )
+
+
+def brier_calibration(probabilities, labels, num_bins):
+    total = 0.0
+    for k in range(probabilities.shape[1]):
+        bins = np.array([bin_of(value, num_bins) for value in probabilities[:, k]])
+        for b in np.unique(bins):
+            inside = bins == b
+            gap = probabilities[inside, k].mean() - (labels[inside] == k).mean()
+            total += inside.mean() * gap**2
+    return total
+
+
+def equal_mass_bins(values, num_bins):
+    """Bin of each value by the rank of the middle of its ties."""
+    middles = [(np.sum(values < v) + np.sum(values <= v) - 1) / 2 for v in values]
+    return np.minimum(num_bins * np.array(middles) // len(values), num_bins - 1).astype(int)
+
+
+def aurc(confidence, right):
+    """Where no confidences are equal."""
+    errors = np.cumsum(1 - right[np.argsort(-confidence, kind="stable")])
+    return np.mean(errors / np.arange(1, len(right) + 1))
+
+
+def smoothed_error(confidence, right, width, points=4_001):
+    """Integral of |sum of residuals under a Gaussian reflected at 0 and 1| / N."""
+    t = (np.arange(points) + 0.5) / points
+    kernel = np.zeros((points, len(confidence)))
+    for image in range(-4, 5):
+        for centre in (2 * image + confidence, 2 * image - confidence):
+            kernel += np.exp(-0.5 * ((t[:, None] - centre) / width) ** 2)
+    kernel /= width * np.sqrt(2 * np.pi)
+    return np.mean(np.abs(kernel @ (right - confidence))) / len(confidence)
+
+
+def log_odds(logits):
+    """Of the predicted class: tells apart what a confidence of 1.0 does not."""
+    ordered = np.sort(logits, axis=1)
+    return -np.log(np.sum(np.exp(ordered[:, :-1] - ordered[:, -1:]), axis=1))

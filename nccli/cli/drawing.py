@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from nccli.calibration import CalibrationReport
+from nccli.calibration_report import CalibrationReport
 from nccli.charts import Look, Series, line_chart, reliability_chart
 from nccli.checkpoint import group_name
 from nccli.result import quantities
@@ -20,6 +22,7 @@ from nccli.tables import as_text
 
 MAX_WIDTH = 100
 HEIGHT = 14
+SIDE_BY_SIDE = 120  # columns from which on two reliability diagrams stand beside each other
 
 
 def look() -> Look:
@@ -79,20 +82,28 @@ def _series(run: Sequence[Any], name: str, kind: int) -> Series:
     )
 
 
-def reliability_charts(results: Sequence[CalibrationReport]) -> list[Text]:
-    """The reliability diagram of each result."""
-    kinds = _kinds(results)
-    charts = []
-    for result in results:
-        epoch = "" if result.epoch is None else f" epoch {result.epoch}"
-        scores = f"ECE {result.ece:.3f}  n={result.n:,}"
-        chart = reliability_chart(
-            result.bins,
-            title=f"{_group(result)}{epoch} {result.split}  {scores}",
-            width=chart_width(),
-            height=HEIGHT + 4,
-            kind=kinds[_group(result)],
-            look=look(),
-        )
-        charts += [Text(), as_text(chart)]
-    return charts
+def reliability_charts(results: Sequence[CalibrationReport]) -> list[RenderableType]:
+    """The reliability diagram of each result, two beside each other where the terminal is wide."""
+    kinds, wide = _kinds(results), chart_width(limit=SIDE_BY_SIDE) == SIDE_BY_SIDE
+    width = SIDE_BY_SIDE // 2 - 2 if wide and len(results) > 1 else chart_width()
+    diagrams = [_diagram(result, kinds[_group(result)], width) for result in results]
+    if not wide or len(results) == 1:
+        return [part for diagram in diagrams for part in (Text(), diagram)]
+    rows = Table.grid(padding=(1, 4, 0, 0))
+    for place in range(0, len(diagrams), 2):
+        rows.add_row(*diagrams[place : place + 2])
+    return [rows]
+
+
+def _diagram(result: CalibrationReport, kind: int, width: int) -> Text:
+    epoch = "" if result.epoch is None else f" epoch {result.epoch}"
+    scores = f"ECE {result.ece:.3f}  n={result.n:,}"
+    chart = reliability_chart(
+        result.bins,
+        title=f"{_group(result)}{epoch} {result.split}  {scores}",
+        width=width,
+        height=HEIGHT + 4,
+        kind=kind,
+        look=look(),
+    )
+    return as_text(chart)

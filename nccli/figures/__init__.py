@@ -8,5 +8,13 @@ same bytes.
 """
 
 from nccli.figures.metrics import COLUMN, FORMATS, PAGE, check_figure, save_metric_figure
+from nccli.figures.reliability import save_reliability_figure
 
-__all__ = ["COLUMN", "FORMATS", "PAGE", "check_figure", "save_metric_figure"]
+__all__ = [
+    "COLUMN",
+    "FORMATS",
+    "PAGE",
+    "check_figure",
+    "save_metric_figure",
+    "save_reliability_figure",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nccli.calibration import CalibrationReport, ReliabilityBin
+from nccli.calibration_report import CalibrationReport, ReliabilityBin
 from nccli.charts import Chart, line_chart, reliability_chart
 from nccli.tui.entry import Group
 from nccli.tui.loading import progress

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from nccli.calibration import CalibrationReport, Scores
+from nccli.calibration_report import CalibrationReport, Scores
 from nccli.charts import Reference, Series
 from nccli.collapse import CollapseReport
 from nccli.compare import COMPARED, Compared

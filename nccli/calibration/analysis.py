@@ -1,0 +1,303 @@
+"""Calibration of one split: can the confidence be trusted, and what does recalibration repair?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from nccli.calibration import resample
+from nccli.calibration.bins import Ranked, ranked
+from nccli.calibration.consistency import by_chance, with_bands
+from nccli.calibration.predictions import (
+    Predictions,
+    look_like_probabilities,
+    of_arrays,
+    open_predictions,
+)
+from nccli.calibration.scores import bin_sensitivity, bin_sums, scores_of
+from nccli.calibration.smooth import coverages
+from nccli.calibration.statistics import Scaling, Statistics, TopClasses, collect
+from nccli.calibration.temperature import (
+    FOLDS,
+    Temperature,
+    cross_fit,
+    fit_temperature,
+    stratified_folds,
+)
+from nccli.calibration_report import CalibrationReport, ScoreIntervals, Scores
+from nccli.checkpoint import Checkpoint
+from nccli.collapse.spans import nobody
+from nccli.errors import UsageError
+from nccli.logits import Floats, Integers
+
+NUM_BINS = 15  # Guo et al. 2017
+PAPER_BINS = 20  # scripts of arXiv 2402.03979
+MOST_CELLS = 2**20  # K times bins, up to which class cells are summed; our own limit
+FEWEST_PREDICTED = 10  # samples that a class must be predicted for, to be the worst
+METHODS = ("temperature", "vector", "isotonic")
+PROTOCOLS = ("cross-fit", "paper")
+CHANCE = 0.05
+
+
+def score(
+    logits_NK: Floats, labels_N: Integers, *, num_bins: int = NUM_BINS, probabilities: bool = False
+) -> Scores:
+    """Return all scores of logits (N, K), or probabilities, against labels (N,)."""
+    found = collect(of_arrays(logits_NK, labels_N, probabilities=probabilities), num_bins=num_bins)
+    return scores_of(found, ranked(found.odds_N), num_bins=num_bins)
+
+
+def analyze(
+    checkpoint: Checkpoint,
+    *,
+    split: str = "test",
+    path: str | None = None,
+    num_bins: int | None = None,
+    folds: int = FOLDS,
+    fit: str | None = None,
+    protocol: str = "cross-fit",
+    method: str = "temperature",
+    probabilities: bool = False,
+    resamples: int = resample.RESAMPLES,
+    seed: int = 0,
+    threads: int | None = None,
+    watch: Callable[[int], None] = nobody,
+    keep: Callable[[dict[str, Floats]], None] | None = None,
+) -> CalibrationReport:
+    """Return the calibration of one split, before and after recalibration, with intervals.
+
+    num_bins: 15 where None, 20 under the paper's protocol. fit: the split that the recalibration
+    is fitted on; None for cross-fitting over stratified folds. protocol: "paper" fits on the scored
+    split itself. method: "temperature", "vector" or "isotonic". probabilities: the stored logits
+    are probabilities. resamples: of the bootstrap and the simulation; 0 leaves both out. threads:
+    how many cores, None for all; no digit depends on it. watch: told of rows as they are run
+    through. keep: given each score's resamples, first before and then after recalibration.
+
+    Raises ContentError where the split has no logits and the file no classifier, UsageError on
+    options that make no sense.
+    """
+    num_bins = num_bins or (PAPER_BINS if protocol == "paper" else NUM_BINS)
+    _check(num_bins, folds, fit, protocol, method)
+    options: dict[str, Any] = {
+        "probabilities": probabilities, "threads": threads, "watch": watch
+    }  # fmt: skip
+    found = open_predictions(checkpoint, split, **options)
+    fitted_on = None if fit is None else open_predictions(checkpoint, fit, **options)
+    measuring = _Measuring(found, num_bins=num_bins, resamples=resamples, seed=seed)
+    before = measuring.scored(found, None)
+    again = _Recalibration(found, fitted_on, split=split, fit=fit, folds=folds, method=method)
+    again.run(paper=protocol == "paper")
+    after = None
+    if again.predictions is not None:
+        after = measuring.scored(again.predictions, again.scaling)
+    notes = [*_notes(found, before, num_bins), *again.notes]
+    for scored in (before, after):
+        if keep is not None and scored is not None:
+            keep(scored.values)
+    meta = checkpoint.metadata
+    delta = meta.label_smoothing
+    collapsed = None if delta is None else 1.0 - delta * (1.0 - 1.0 / found.num_classes)
+    return CalibrationReport(
+        path=path,
+        split=split,
+        epoch=meta.epoch,
+        loss_name=meta.loss,
+        label_smoothing=delta,
+        seed=meta.seed,
+        n=found.count,
+        num_classes=found.num_classes,
+        **{field.name: getattr(before.scores, field.name) for field in fields(Scores)},
+        calibration_p=before.chance.get("calibration_p"),
+        ece_null_95=before.chance.get("ece_null_95"),
+        confidence_collapsed=collapsed,
+        **_worst(before.statistics.top),
+        temperature=again.whole.value,
+        temperature_standard_error=again.whole.standard_error,
+        temperature_status=again.whole.status,
+        fold_temperatures=again.fold_temperatures,
+        recalibration=again.description,
+        protocol="split" if fit is not None else protocol,
+        calibrated=None if after is None else after.scores,
+        resamples=resamples,
+        intervals=before.intervals,
+        calibrated_intervals=None if after is None else after.intervals,
+        change_intervals=_change(before, after),
+        accuracy_at_coverage=coverages(before.samples),
+        bin_sensitivity=bin_sensitivity(before.samples),
+        notes=tuple(notes),
+    )
+
+
+def _check(num_bins: int, folds: int, fit: str | None, protocol: str, method: str) -> None:
+    if num_bins < 1 or folds < 2:
+        raise UsageError(f"needs at least 1 bin and 2 folds, got {num_bins} and {folds}")
+    for name, value, choices in (
+        ("--protocol", protocol, PROTOCOLS),
+        ("--recalibrate", method, METHODS),
+    ):
+        if value not in choices:
+            raise UsageError(
+                f"{name} knows no {value!r}", remedy=f"choose from {', '.join(choices)}"
+            )
+    if fit is not None and protocol == "paper":
+        raise UsageError("--fit and --protocol paper do not go together", remedy="give one of them")
+
+
+# --- scores with what they leave open -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    """One set of predictions, scored."""
+
+    statistics: Statistics
+    samples: Ranked
+    scores: Scores
+    values: dict[str, Floats]  # of every resample
+    intervals: ScoreIntervals | None
+    chance: dict[str, float]
+
+
+class _Measuring:
+    def __init__(self, found: Predictions, *, num_bins: int, resamples: int, seed: int) -> None:
+        self._num_bins, self._resamples, self._seed = num_bins, resamples, seed
+        self._classwise = found.num_classes * num_bins <= MOST_CELLS
+
+    def scored(self, found: Predictions, scaling: Scaling | None) -> _Scored:
+        """Scores, and where resamples are wanted their intervals and the bands of chance."""
+        statistics = collect(
+            found, num_bins=self._num_bins, classwise=self._classwise, scaling=scaling
+        )
+        odds_N = statistics.odds_N.copy() if self._resamples else statistics.odds_N
+        samples = ranked(odds_N)
+        scores = scores_of(statistics, samples, num_bins=self._num_bins)
+        if not self._resamples:
+            return _Scored(
+                statistics=statistics, samples=samples, scores=scores, values={}, intervals=None,
+                chance={},
+            )  # fmt: skip
+        sums = bin_sums(samples, self._num_bins)
+        chance = by_chance(samples, sums, simulations=self._resamples, seed=self._seed)
+        values = resample.replicates(
+            found, statistics.odds_N, samples, num_bins=self._num_bins, classwise=self._classwise,
+            resamples=self._resamples, seed=self._seed, scaling=scaling,
+        )  # fmt: skip
+        return _Scored(
+            statistics=statistics,
+            samples=samples,
+            scores=replace(scores, bins=with_bands(scores.bins, chance)),
+            values=values,
+            intervals=resample.intervals(scores, values, found.count),
+            chance={"calibration_p": chance.p_value, "ece_null_95": chance.error_95},
+        )
+
+
+def _change(before: _Scored, after: _Scored | None) -> ScoreIntervals | None:
+    if after is None or not before.values:
+        return None
+    return resample.change_intervals(before.scores, after.scores, before.values, after.values)
+
+
+def _notes(found: Predictions, before: _Scored, num_bins: int) -> list[str]:
+    notes = []
+    if look_like_probabilities(found):
+        notes.append(
+            "logits look like probabilities (every row sums to 1): give --probabilities if they are"
+        )
+    if before.scores.ece_classwise is None:
+        notes.append(f"ece_classwise is left out: {found.num_classes} classes in {num_bins} bins")
+    if found.count < num_bins:
+        notes.append("fewer samples than bins: most bins hold one, and the ECE says little")
+    if before.chance.get("calibration_p", 0.0) > CHANCE:
+        notes.append(
+            "the ECE is no larger than a calibrated model's would be by chance "
+            f"(calibration_p > {CHANCE}): small ECEs of few samples are noise, see ece_noise_floor"
+        )
+    return notes
+
+
+def _worst(top: TopClasses) -> dict[str, Any]:
+    seen = np.flatnonzero(top.counts_K >= FEWEST_PREDICTED)
+    if not len(seen):
+        return {}
+    gaps = top.gaps_K[seen] / top.counts_K[seen]
+    worst = int(np.abs(gaps).argmax())
+    return {"worst_class": int(seen[worst]), "worst_class_gap": float(gaps[worst])}
+
+
+# --- recalibration ------------------------------------------------------------------------------
+
+
+class _Recalibration:
+    """What the predictions are scored with once more, and what it was fitted on."""
+
+    def __init__(
+        self,
+        found: Predictions,
+        fitted_on: Predictions | None,
+        *,
+        split: str,
+        fit: str | None,
+        folds: int,
+        method: str,
+    ) -> None:
+        self._found, self._fitted_on, self._folds = found, fitted_on, folds
+        self._split, self._fit, self._method = split, fit, method
+        self.predictions: Predictions | None = None
+        self.scaling: Scaling | None = None
+        self.whole: Temperature
+        self.fold_temperatures: tuple[float | None, ...] = ()
+        self.description = ""
+        self.notes: list[str] = []
+
+    def run(self, *, paper: bool) -> None:
+        """Fit, by folds unless told otherwise."""
+        by_folds = self._fitted_on is None and not paper
+        few = by_folds and self._found.count < self._folds
+        folds_N = np.zeros(self._found.count, np.int64)
+        if by_folds and not few:
+            folds_N = stratified_folds(self._found.labels_N, folds=self._folds)
+        where = "cross-fitted" if by_folds else f"fitted on {self._fit or self._split}"
+        if paper:
+            where += ", the scored split itself"
+        self.description = f"{self._method}, {where}"
+        if few:
+            self.whole = fit_temperature(self._found)
+            self._undefined(f"{self._found.count} samples, {self._folds} folds")
+        elif self._method == "temperature":
+            self._temperature(folds_N, by_folds=by_folds)
+        else:
+            from nccli.calibration.maps import recalibrate  # scipy takes longer than a small file
+
+            self.whole = fit_temperature(self._found)
+            fitted_on = self._found if paper else self._fitted_on
+            found = recalibrate(self._method, self._found, folds_N, fitted_on)
+            self.predictions = found.predictions
+            if not found.converged:
+                self.notes.append(f"calibrated is provisional: {self._method} did not converge")
+
+    def _temperature(self, folds_N: Integers, *, by_folds: bool) -> None:
+        if by_folds:
+            both = cross_fit(self._found, folds_N, folds=self._folds)
+            self.whole, used = both.whole, both.others
+            self.fold_temperatures = tuple(one.value for one in used)
+        else:
+            self.whole = fit_temperature(self._found)
+            other = self._fitted_on
+            used = (self.whole if other is None else fit_temperature(other),)
+            if other is not None and used[0].value is not None:
+                self.description += f", T = {used[0].value:.4g}"
+        values = [one.value for one in used]
+        failed = next((one.status for one in used if one.value is None), None)
+        if failed is not None:
+            self._undefined(f"temperature {failed}")
+            return
+        inverses_F = 1.0 / np.array(values, dtype=np.float64)
+        self.predictions = self._found
+        self.scaling = Scaling(inverses_F=inverses_F, folds_N=folds_N.astype(np.int16))
+
+    def _undefined(self, why: str) -> None:
+        self.notes.append(f"calibrated is undefined: {why}")

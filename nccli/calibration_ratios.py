@@ -1,0 +1,120 @@
+"""What goes with a run's calibration: ratios of temperatures and norms, and rank correlations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nccli.calibration.relations import RelationReport
+from nccli.checkpoint import group_name
+from nccli.runs import run_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """Cross-entropy over label smoothing at one epoch of one seed."""
+
+    epoch: int | None
+    seed: int | None
+    other: str
+    norms: float | None  # of norm(w) norm(h)
+    logits: float  # of the logits' sizes
+    temperatures: float
+
+    @property
+    def explained(self) -> float | None:
+        """log of the temperatures' ratio over log of the logits'; None where these are equal."""
+        logits = math.log(self.logits)
+        return math.log(self.temperatures) / logits if abs(logits) > SAME else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """How a run's ECE goes with another number over its epochs."""
+
+    name: str
+    rho: float  # Spearman's
+
+
+SAME = 0.05  # logarithm of a ratio below which sizes do not differ
+FEWEST_EPOCHS = 4
+RELATED = ("nc1", "weight_norm", "feature_norm", "logit_size", "temperature")
+
+
+def ratios(results: Sequence[RelationReport]) -> list[Ratio]:
+    """Cross-entropy over each smoothing, at the last epoch that both have, seed by seed."""
+    runs: dict[tuple[str, int | None], RelationReport] = {}
+    baselines: dict[tuple[int | None, int | None], RelationReport] = {}
+    for one in results:
+        if _group(one) == "CE":
+            baselines[one.seed, one.epoch] = one
+    for one in results:
+        if _group(one) != "CE" and one.loss_name and (one.seed, one.epoch) in baselines:
+            key = (_group(one), one.seed)
+            if key not in runs or (one.epoch or 0) >= (runs[key].epoch or 0):
+                runs[key] = one
+    found = [_ratio(baselines[one.seed, one.epoch], one) for one in runs.values()]
+    return [one for one in found if one is not None]
+
+
+def _ratio(first: RelationReport, second: RelationReport) -> Ratio | None:
+    if not (first.temperature and second.temperature and first.logit_size and second.logit_size):
+        return None
+    norms = None
+    if first.weight_norm and second.weight_norm and first.feature_norm and second.feature_norm:
+        norms = (first.weight_norm * first.feature_norm) / (
+            second.weight_norm * second.feature_norm
+        )
+    return Ratio(
+        epoch=second.epoch,
+        seed=second.seed,
+        other=_group(second),
+        norms=norms,
+        logits=first.logit_size / second.logit_size,
+        temperatures=first.temperature / second.temperature,
+    )
+
+
+def correlations(results: Sequence[RelationReport]) -> list[tuple[str, list[Correlation]]]:
+    """Spearman's rank correlation of the ECE with each number over the epochs of each run."""
+    runs: dict[tuple[object, ...], list[RelationReport]] = {}
+    for one in results:
+        if one.epoch is not None:
+            runs.setdefault(run_of(one), []).append(one)
+    found = []
+    for members in runs.values():
+        label = _group(members[0])
+        label += "" if members[0].seed is None else f" s{members[0].seed}"
+        lines = [
+            Correlation(name=name, rho=rho)
+            for name in RELATED
+            if (rho := _spearman(members, name)) is not None
+        ]
+        if lines:
+            found.append((label, lines))
+    return found
+
+
+def _spearman(members: Sequence[RelationReport], name: str) -> float | None:
+    points = [(one.ece, getattr(one, name)) for one in members if getattr(one, name) is not None]
+    if len(points) < FEWEST_EPOCHS:
+        return None
+    ranks = [_ranks(np.array(column)) for column in zip(*points, strict=True)]
+    spread = float(np.std(ranks[0]) * np.std(ranks[1]))
+    if spread == 0:
+        return None
+    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean()))) / spread
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks; ties share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[which]
+    return ranks
+
+
+def _group(one: RelationReport) -> str:
+    return group_name(one.loss_name, one.label_smoothing)
