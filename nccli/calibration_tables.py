@@ -23,9 +23,10 @@ if TYPE_CHECKING:  # names of types only: these modules bring numpy in
     from nccli.calibration.relations import RelationReport
 
 NAME_WIDTH = 12
+WIDEST = 17  # of an interval: two of them fit beside two numbers in 80 columns
 BASIC = (
-    "95 % intervals: basic bootstrap over samples. They take off the bias that a score of few "
-    "samples has, so that they may end below it."
+    "95 % intervals: basic bootstrap over samples. They take off the bias that few samples give "
+    "a score, so that they may end below it."
 )
 
 
@@ -38,7 +39,10 @@ def _grid(*headings: str, title: str = "") -> Table:
 
 
 def _interval(one: Any) -> str:
-    return "" if one is None or one.low is None else f"[{one.low:.3g}, {one.high:.3g}]"
+    if one is None or one.low is None:
+        return ""
+    texts = [f"[{one.low:.{digits}g}, {one.high:.{digits}g}]" for digits in (3, 2)]
+    return next((text for text in texts if len(text) <= WIDEST), texts[-1])
 
 
 # --- one checkpoint -----------------------------------------------------------------------------
@@ -83,8 +87,8 @@ def _remarks(result: CalibrationReport) -> Iterator[str]:
         )
     if result.calibration_p is not None:
         yield (
-            f"test of calibration: p {_p(result.calibration_p, result.resamples)}; a calibrated "
-            f"model's ECE stays below {shown(result.ece_null_95)} 95 times of 100"
+            f"test of calibration: p {_p(result.calibration_p, result.resamples)}; by chance the "
+            f"ECE stays below {shown(result.ece_null_95)} (95 %)"
         )
     if result.confidence_collapsed is not None and result.label_smoothing:
         yield (
@@ -101,9 +105,9 @@ def _remarks(result: CalibrationReport) -> Iterator[str]:
     coverage = ", ".join(
         f"{100 * one.coverage:.0f} %: {one.accuracy:.3g}" for one in result.accuracy_at_coverage
     )
-    yield f"accuracy on the most confident {coverage}"
-    yield "ECE with other bins: " + ", ".join(
-        f"{one.bins}: {one.ece:.3g}" for one in result.bin_sensitivity
+    yield f"accuracy of the most confident {coverage}"
+    yield "ECE in other numbers of bins: " + ", ".join(
+        f"{one.bins}: {one.ece:.2g}" for one in result.bin_sensitivity
     )
     if result.intervals is not None:
         yield BASIC

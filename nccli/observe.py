@@ -17,6 +17,7 @@ from nccli.runs import read_run
 
 Part = TypeVar("Part")
 
+RESAMPLES = 200  # enough for bands and intervals that are looked at
 SPECTRUM = 20  # eigenvalues that a chart shows
 
 
@@ -34,7 +35,7 @@ def observe(path: Path, *, curves: bool = False) -> Observation:
             epoch=checkpoint.metadata.epoch,
             train=_part(lambda: _collapse(checkpoint, "train", path)),
             test=_part(lambda: _collapse(checkpoint, "test", path)),
-            calibration=_part(lambda: _calibration(checkpoint, path)),
+            calibration=_part(lambda: _calibration(checkpoint, path, curves)),
             hessian=_part(lambda: _hessian(checkpoint, path, curves)),
         )
 
@@ -52,9 +53,10 @@ def _collapse(checkpoint: Checkpoint, split: str, path: Path) -> collapse.Collap
     return collapse.analyze(checkpoint, split=split, path=str(path))
 
 
-def _calibration(checkpoint: Checkpoint, path: Path) -> calibration.CalibrationReport:
+def _calibration(checkpoint: Checkpoint, path: Path, curves: bool) -> calibration.CalibrationReport:
     split = preferred_split(checkpoint, SCORED)
-    return calibration.analyze(checkpoint, split=split, path=str(path), resamples=0)
+    resamples = RESAMPLES if curves else 0  # the bands of the diagrams
+    return calibration.analyze(checkpoint, split=split, path=str(path), resamples=resamples)
 
 
 def _hessian(checkpoint: Checkpoint, path: Path, curves: bool) -> HessianReport:

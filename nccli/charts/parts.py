@@ -82,13 +82,18 @@ class Binned(Protocol):
     def confidence(self) -> float | None: ...
     @property
     def accuracy(self) -> float | None: ...
+    @property
+    def band_low(self) -> float | None: ...
+    @property
+    def band_high(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
     """One confidence bin: edges, mean confidence and accuracy all in [0, 1].
 
-    An empty bin has `count` 0 and no confidence or accuracy (None).
+    An empty bin has `count` 0 and no confidence or accuracy (None). Between `band_low` and
+    `band_high` chance alone may put the accuracy; None where nobody knows.
     """
 
     lower: float
@@ -96,3 +101,5 @@ class Bin:
     count: int
     confidence: float | None
     accuracy: float | None
+    band_low: float | None = None
+    band_high: float | None = None

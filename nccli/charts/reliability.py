@@ -59,6 +59,7 @@ class Bar:
     accuracy: float
     confidence: float | None
     count: int
+    beyond: bool  # outside of what chance allows
 
     @property
     def solid(self) -> float:
@@ -87,8 +88,9 @@ def reliability_chart(
 ) -> Chart:
     """Solid bar: accuracy; `▒` over-confident gap, `▓` under-confident gap; cap: confidence.
 
-    The dotted diagonal is perfect calibration. Bins that hold nothing are drawn empty. `kind`
-    is the marker and colour of the run; ECE, MCE and n belong in the caller's `title`.
+    The dotted diagonal is perfect calibration; a star on the axis marks a bin whose accuracy lies
+    outside its band of chance. Bins that hold nothing are drawn empty. `kind` is the marker and
+    colour of the run; ECE, MCE and n belong in the caller's `title`.
     """
     heading = f"{mark(kind, look)} {title}"
     if too_small(width, height):
@@ -107,6 +109,7 @@ def reliability_chart(
     for bar in bars:
         _draw_bar(canvas, plot, bar)
     _draw_counts(canvas, plot, bars, strip)
+    _draw_beyond(canvas, plot, bars)
     return canvas.chart()
 
 
@@ -134,7 +137,14 @@ def _bar(one: Binned, plot: Plot) -> Bar | None:
         accuracy=accuracy * plot.rows,
         confidence=None if confidence is None else confidence * plot.rows,
         count=one.count,
+        beyond=_is_beyond(one, accuracy),
     )
+
+
+def _is_beyond(one: Binned, accuracy: float) -> bool:
+    if one.band_low is None or one.band_high is None:
+        return False
+    return not one.band_low <= accuracy <= one.band_high
 
 
 def _unit(value: float | None) -> float | None:
@@ -284,6 +294,15 @@ def _behind(plot: Plot, bar: Bar, floor: int, third: int) -> str:
 def _part(share: float) -> str:
     """A block of eighths from the bottom of the cell."""
     return eighths(Look())[min(7, max(0, round(share * 8) - 1))]
+
+
+def _draw_beyond(canvas: Canvas, plot: Plot, bars: Sequence[Bar]) -> None:
+    """A star on the axis below each bin that chance does not explain."""
+    bottom, style = plot.top + plot.rows, ink(plot.look, "over")
+    for bar in bars:
+        if bar.beyond:
+            middle = (bar.start + min(bar.stop, plot.columns) - 1) // 2
+            canvas.put(plot.left + middle, bottom, "*", style)
 
 
 def _draw_counts(canvas: Canvas, plot: Plot, bars: Sequence[Bar], rows: int) -> None:

@@ -98,6 +98,7 @@ def reliability_charts(results: Sequence[CalibrationReport]) -> list[RenderableT
 def _diagram(result: CalibrationReport, kind: int, width: int) -> Text:
     epoch = "" if result.epoch is None else f" epoch {result.epoch}"
     scores = f"ECE {result.ece:.3f}  n={result.n:,}"
+    beyond = any(one.band_low is not None for one in result.bins)
     chart = reliability_chart(
         result.bins,
         title=f"{_group(result)}{epoch} {result.split}  {scores}",
@@ -106,4 +107,4 @@ def _diagram(result: CalibrationReport, kind: int, width: int) -> Text:
         kind=kind,
         look=look(),
     )
-    return as_text(chart)
+    return as_text(chart).append("\n* more than chance (95 %)" if beyond else "", "dim")

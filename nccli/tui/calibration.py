@@ -22,10 +22,13 @@ from nccli.tui.state import State
 
 MOST_DIAGRAMS = 4
 SCORES = (
-    *("ece", "ece_equal_mass", "ece_classwise", "mce", "ece_noise_floor", "nll", "brier"),
-    *("accuracy", "confidence", "overconfidence"),
+    *("ece", "ece_noise_floor", "ece_smooth", "ece_equal_mass", "ece_classwise", "mce"),
+    *("overconfidence", "ece_over", "ece_under", "nll", "brier", "brier_calibration"),
+    *("brier_refinement", "accuracy", "aurc", "confidence", "confidence_right"),
+    *("confidence_wrong", "saturated"),
 )
 TEMPERATURE = "calibration.temperature"
+ALONE = (TEMPERATURE, "calibration.calibration_p", "calibration.confidence_collapsed")
 
 
 class Calibration(Pane):
@@ -66,7 +69,7 @@ def score_numbers(state: State) -> Numbers:
         heading, style = group_cell(state, group)
         columns += [Column(title=heading, style=style), Column(title="after T", rank=1)]
     keys = [f"calibration.{name}" for name in SCORES]
-    known = [key for key in (*keys, TEMPERATURE) if any(g.values(key, state.epoch) for g in groups)]
+    known = [key for key in (*ALONE, *keys) if any(g.values(key, state.epoch) for g in groups)]
     cells = [
         [
             (meaning(key).label, ""),
@@ -86,7 +89,7 @@ def _split(state: State, groups: Sequence[Group]) -> str:
 
 def _cells(state: State, group: Group, key: str) -> list[Cell]:
     note = tint(state.look, "note")
-    if key == TEMPERATURE:
+    if key in ALONE:
         return [(shown(group.value(key, state.epoch)), ""), ("", note)]
     name = key.rpartition(".")[2]
     after = group.value(f"calibration.calibrated.{name}", state.epoch)
