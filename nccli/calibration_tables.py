@@ -225,7 +225,7 @@ def relations_table(results: Sequence[RelationReport]) -> RenderableType:
         parts.append(
             Text(
                 "explained: log of the temperatures' ratio over log of the logits'; at 100 % the "
-                "optimal temperature undoes the difference in size and nothing else is left",
+                "optimal temperatures undo the difference in size, no more and no less",
                 "dim",
             )
         )

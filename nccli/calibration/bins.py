@@ -168,6 +168,11 @@ def sums_between(samples: Ranked, cuts: Integers) -> BinSums:
 
 def _totals(sorted_M: Floats, cuts: Integers, function: Callable[[Floats], Floats]) -> Floats:
     """Sum of the function over sorted_M[cuts[b + 1] : cuts[b]]."""
+    if len(sorted_M) <= PIECE:
+        values = np.append(function(sorted_M), 0.0)
+        starts, stops = cuts[1:], cuts[:-1]
+        sums = np.add.reduceat(values, np.stack([starts, stops], axis=1).ravel())[::2]
+        return np.where(starts < stops, sums, 0.0)
     return np.array(
         [
             sum(float(function(piece).sum()) for piece in pieces(sorted_M[stop:start]))

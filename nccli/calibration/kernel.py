@@ -11,7 +11,10 @@ on class by class, (K, n): sums over ten numbers in a row are slow.
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,66 +41,106 @@ class Softmax:
         """A number a row, shaped so that it meets each of its classes."""
         return values_N if self.axis == 0 else values_N[:, None]
 
-    def places(self, flat: Integers) -> tuple[Integers, Integers]:
-        """Row and class of places in the flattened exponentials."""
-        first, second = np.divmod(flat, self.exponentials.shape[1])
-        return (second, first) if self.axis == 0 else (first, second)
+
+class Room:
+    """Memory for the arrays of one block after the other: fresh pages cost as much as the sums."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Numbers] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Numbers:
+        """An array of the kind that was asked for before under this name, its numbers undefined."""
+        size = math.prod(shape)
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._kept[name] = np.empty(size, dtype)
+        return kept[:size].reshape(shape)
 
 
-def relative(logits_NK: Numbers, scale_N: Numbers | None = None) -> tuple[Numbers, Numbers, int]:
+_ROOMS = threading.local()
+
+
+def own_room() -> Room:
+    """The room of this thread: it outlives a pass, as a small file is run through many times."""
+    if not hasattr(_ROOMS, "room"):
+        _ROOMS.room = Room()
+    room: Room = _ROOMS.room
+    return room
+
+
+def relative(
+    logits_NK: Numbers, room: Room, scale_N: Numbers | None = None
+) -> tuple[Numbers, Numbers, int]:
     """z - max z, the maxima, and the axis of the classes; scale_N multiplies the rows' logits."""
     axis = 0 if logits_NK.shape[1] <= FEW_CLASSES else 1
-    values = np.ascontiguousarray(logits_NK.T) if axis == 0 else logits_NK
-    peaks_N = values.max(axis=axis)
-    shifted = values - (peaks_N if axis == 0 else peaks_N[:, None])
+    shape = logits_NK.shape[::-1] if axis == 0 else logits_NK.shape
+    shifted = room.array("logits", shape, logits_NK.dtype)
+    if axis == 0:
+        np.copyto(shifted, logits_NK.T)
+        peaks_N = shifted.max(axis=0)
+        np.subtract(shifted, peaks_N, out=shifted)
+    else:
+        peaks_N = logits_NK.max(axis=1)
+        np.subtract(logits_NK, peaks_N[:, None], out=shifted)
     if scale_N is not None:
         shifted *= scale_N if axis == 0 else scale_N[:, None]
-        peaks_N = peaks_N * scale_N
     return shifted, peaks_N, axis
 
 
-def own_of(values: Numbers, labels_N: Integers, axis: int) -> Numbers:
-    """The entry of each row's label (n,)."""
-    rows = np.arange(len(labels_N))
-    entries: Numbers = values[labels_N, rows] if axis == 0 else values[rows, labels_N]
-    return entries
+def own_places(classes_N: Integers, shape: tuple[int, ...], axis: int) -> Integers:
+    """Where the entry of each row's class lies in the flattened array (n,)."""
+    rows = np.arange(len(classes_N))
+    return classes_N * shape[1] + rows if axis == 0 else rows * shape[1] + classes_N
 
 
 def softmax_block(
-    logits_NK: Numbers, labels_N: Integers, scale_N: Numbers | None = None
+    logits_NK: Numbers, labels_N: Integers, room: Room, scale_N: Numbers | None = None
 ) -> Softmax:
-    """Return the softmax of scale * z, in the precision of the logits."""
-    shifted, _, axis = relative(logits_NK, scale_N)
-    margin_N = -own_of(shifted, labels_N, axis).astype(np.float64)
-    top_flat = np.flatnonzero(shifted == 0)
+    """Return the softmax of scale * z, in the precision of the logits; it lies in the room."""
+    shifted, _, axis = relative(logits_NK, room, scale_N)
+    own = own_places(labels_N, shifted.shape, axis)
+    margin_N = -shifted.ravel()[own].astype(np.float64)
+    top_N = _tops(shifted, axis, room)
     exponentials = np.exp(shifted, out=shifted)
-    first, second = np.divmod(top_flat, shifted.shape[1])
-    rows, classes = (second, first) if axis == 0 else (first, second)
-    top_N = np.empty(len(labels_N), np.int64)
-    top_N[rows[::-1]] = classes[::-1]  # the first of a tie is written last
-    single = np.arange(len(labels_N))
-    exponentials[(top_N, single) if axis == 0 else (single, top_N)] = 0.0
+    flat = exponentials.ravel()
+    flat[own_places(top_N, shifted.shape, axis)] = 0.0
     return Softmax(
         exponentials=exponentials,
         axis=axis,
         odds_N=exponentials.sum(axis=axis).astype(np.float64),
         top_N=top_N,
         right_N=top_N == labels_N,
-        own_N=own_of(exponentials, labels_N, axis).astype(np.float64),
+        own_N=flat[own].astype(np.float64),
         margin_N=margin_N,
     )
 
 
-def squares(exponentials: Numbers, axis: int) -> Floats:
-    """Sum over classes of e^2 (n,), the top left out as it is zero there."""
-    subscripts = "kn,kn->n" if axis == 0 else "nk,nk->n"
-    sums_N: Floats = np.einsum(subscripts, exponentials, exponentials).astype(np.float64)
-    return sums_N
+def _tops(shifted: Numbers, axis: int, room: Room) -> Integers:
+    """The first class whose logit is the largest (n,)."""
+    if axis == 0:
+        # how many tops a row has and, where it is one, which: a small product
+        tops = np.equal(shifted, 0, out=room.array("tops", shifted.shape, np.float32))
+        numbers = np.stack([np.ones(len(tops)), np.arange(len(tops))]).astype(np.float32)
+        counts_N, sums_N = numbers @ tops
+        single: Integers = sums_N.astype(np.int64)
+        return single if counts_N.max() == 1 else shifted.argmax(axis=0)
+    tops = np.equal(shifted, 0, out=room.array("tops", shifted.shape, np.bool_))
+    rows, classes = np.nonzero(tops)
+    top_N = np.empty(len(shifted), np.int64)
+    top_N[rows[::-1]] = classes[::-1]  # the first of a tie is written last
+    return top_N
+
+
+def dots(first: Numbers, second: Numbers, axis: int) -> Floats:
+    """Sum of products over the classes of each row (n,)."""
+    sums_N: Floats = np.einsum("kn,kn->n" if axis == 0 else "nk,nk->n", first, second)
+    return sums_N.astype(np.float64)
 
 
 def brier_rows(block: Softmax) -> Floats:
     """sum_k (p_k - [k = y])^2 of each row (n,), every term a square of its own."""
-    squares_N, odds_N = squares(block.exponentials, block.axis), block.odds_N
+    squares_N = dots(block.exponentials, block.exponentials, block.axis)
+    odds_N = block.odds_N
     # 1 for the top, where it is wrong, and (1 - p_y)^2 in place of p_y^2
     others_N = np.maximum(squares_N - block.own_N**2, 0.0) + (1.0 + odds_N - block.own_N) ** 2 + 1.0
     rows_N: Floats = np.where(block.right_N, squares_N + odds_N**2, others_N) / (1.0 + odds_N) ** 2

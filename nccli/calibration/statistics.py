@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nccli.calibration.kernel import Softmax, brier_rows, softmax_block
+from nccli.calibration.kernel import Softmax, brier_rows, own_room, softmax_block
 from nccli.calibration.predictions import Numbers, Predictions
 from nccli.collapse.spans import Span
 from nccli.logits import Floats, Integers
@@ -79,15 +79,20 @@ class Statistics:
 
 
 def collect(
-    found: Predictions, *, num_bins: int, classwise: bool = True, scaling: Scaling | None = None
+    found: Predictions,
+    *,
+    num_bins: int,
+    classwise: bool = True,
+    by_top: bool = True,
+    scaling: Scaling | None = None,
 ) -> Statistics:
-    """Run once through the logits."""
+    """Run once through the logits; classwise, by_top: whether class cells and tops are summed."""
     classes = found.num_classes
     cells = ClassCells.zeros(classes, num_bins) if classwise else None
     top = TopClasses.zeros(classes)
     odds_N, scalars = np.empty(found.count), np.zeros(2)
     spans = found.spans(16 * classes * num_bins if classwise else 0)
-    parts = found.over(spans, _part, odds_N, num_bins, classwise, scaling)
+    parts = found.over(spans, _part, odds_N, num_bins, classwise, by_top, scaling)
     for part_scalars, part_top, part_cells in parts:
         scalars += part_scalars
         for name in ("counts_K", "gaps_K", "rights_K", "variances_K"):
@@ -103,10 +108,11 @@ def collect(
 def softmax_blocks(
     found: Predictions, span: Span, scaling: Scaling | None
 ) -> Iterator[tuple[slice, Softmax]]:
-    """Yield (rows, softmax) of the blocks of a span, scaled."""
+    """Yield (rows, softmax) of the blocks of a span, scaled; valid until the next is asked for."""
+    room = own_room()
     for rows, logits_NK in found.blocks(span):
         scale_N = None if scaling is None else scaling.of(rows, logits_NK.dtype)
-        yield rows, softmax_block(logits_NK, found.labels_N[rows], scale_N)
+        yield rows, softmax_block(logits_NK, found.labels_N[rows], room, scale_N)
 
 
 def nll_rows(block: Softmax) -> Floats:
@@ -121,6 +127,7 @@ def _part(
     odds_N: Floats,
     num_bins: int,
     classwise: bool,
+    by_top: bool,
     scaling: Scaling | None,
 ) -> tuple[Floats, TopClasses, ClassCells | None]:
     scalars, top = np.zeros(2), TopClasses.zeros(found.num_classes)
@@ -128,7 +135,8 @@ def _part(
     for rows, block in softmax_blocks(found, span, scaling):
         odds_N[rows] = np.copysign(block.odds_N, np.where(block.right_N, 1.0, -1.0))
         scalars += nll_rows(block).sum(), brier_rows(block).sum()
-        _add_top(top, block)
+        if by_top:
+            _add_top(top, block)
         if cells is not None:
             labels_N = found.labels_N[rows]
             places = class_places(block, labels_N, num_bins)
@@ -168,19 +176,20 @@ def class_places(block: Softmax, labels_N: Integers, num_bins: int) -> ClassPlac
     """Find the probabilities above 1/B, and the tops whatever they are."""
     totals_N = (1.0 + block.odds_N) / num_bins
     least = block.along((totals_N * (1.0 - 1e-6)).astype(block.exponentials.dtype))
-    rows_M, classes_M = block.places(np.flatnonzero(block.exponentials > least))
-    entries = (classes_M, rows_M) if block.axis == 0 else (rows_M, classes_M)
+    flat = np.flatnonzero(block.exponentials > least)
+    first, second = np.divmod(flat, block.exponentials.shape[1])
+    rows_M, classes_M = (second, first) if block.axis == 0 else (first, second)
     confidence_N = 1.0 / (1.0 + block.odds_N)
-    p_M = block.exponentials[entries].astype(np.float64) * confidence_N[rows_M]
+    p_M = block.exponentials.ravel()[flat] * confidence_N[rows_M]
     gaps_M = p_M - (classes_M == labels_N[rows_M])
-    doubt_N = block.odds_N * confidence_N
-    top_gaps_N = np.where(block.right_N, -doubt_N, confidence_N)
+    top_gaps_N = np.where(block.right_N, -block.odds_N * confidence_N, confidence_N)
     p_M = np.concatenate([p_M, confidence_N])
-    inner = bin_edges(num_bins)[1:-1]
+    # (i/B, (i + 1)/B]
+    bins_M = np.ceil(p_M * (num_bins * (1.0 - ON_EDGE))).astype(np.int64) - 1
     return ClassPlaces(
         rows_M=np.concatenate([rows_M, np.arange(len(labels_N))]),
         classes_M=np.concatenate([classes_M, block.top_N]),
-        bins_M=np.searchsorted(inner, p_M * (1.0 - ON_EDGE), side="left"),
+        bins_M=np.maximum(bins_M, 0),
         p_M=p_M,
         gaps_M=np.concatenate([gaps_M, top_gaps_N]),
     )

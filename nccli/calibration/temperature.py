@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nccli.calibration.kernel import own_of, relative
-from nccli.calibration.predictions import Numbers, Predictions
+from nccli.calibration.kernel import Room, dots, own_places, own_room, relative
+from nccli.calibration.predictions import Numbers, Predictions, of_arrays
 from nccli.collapse.spans import Span
 from nccli.logits import Floats, Integers
 
@@ -35,6 +35,7 @@ LEAP = 2.0  # the most that log(1/T) moves at a time
 ROUNDING = 500  # units of rounding: a mean is no signal below
 SMALL_PART = 16  # one row of so many shows where to begin
 FEWEST_ROWS = 1024
+SMALL_BYTES = 4 * 2**20
 STRETCHES = 16  # that these rows are taken from
 
 IDENTIFIED = "identified"
@@ -172,15 +173,14 @@ def _sign_change(sums: Sums, place: int) -> int | None:
 
 def _beginning(found: Predictions) -> int:
     """Where the root of a small part of the rows lies; where that has none, T = 1 or so."""
-    spans = _small_part(found.count)
+    part = _small_part(found)
     kept: dict[int, Floats] = {}
 
     def sums(place: int) -> Floats:
         if place not in kept:
-            parts = found.over(spans, _sums_part, math.exp(place * STEP), None, 1)
-            kept[place] = np.sum(list(parts), axis=0)[0]
-        found_C: Floats = kept[place]
-        return found_C
+            whole = Span(0, part.count)
+            kept[place] = _sums_part(part, whole, math.exp(place * STEP), None, 1)[0]
+        return kept[place]
 
     size = sums(0)[SIZE] / max(sums(0)[COUNT], 1.0)
     place = 0 if 1e-3 < size < 1e3 or not 0 < size < math.inf else round(-math.log(size) / STEP)
@@ -190,12 +190,21 @@ def _beginning(found: Predictions) -> int:
     return place if low is None else low
 
 
-def _small_part(count: int) -> list[Span]:
-    rows = max(FEWEST_ROWS, count // SMALL_PART)
-    if rows >= count:
-        return [Span(0, count)]
-    starts = [count * place // STRETCHES for place in range(STRETCHES)]
-    return [Span(start, start + rows // STRETCHES) for start in starts]
+def _small_part(found: Predictions) -> Predictions:
+    """Some stretches of rows, in memory."""
+    most = max(FEWEST_ROWS, SMALL_BYTES // (found.dtype.itemsize * found.num_classes))
+    rows = min(max(FEWEST_ROWS, found.count // SMALL_PART), most)
+    if rows >= found.count:
+        return found
+    spans = [
+        Span(start, start + rows // STRETCHES)
+        for start in (found.count * place // STRETCHES for place in range(STRETCHES))
+    ]
+    blocks = [
+        (block.copy(), found.labels_N[at]) for span in spans for at, block in found.blocks(span)
+    ]
+    logits, labels = zip(*blocks, strict=True)
+    return of_arrays(np.concatenate(logits), np.concatenate(labels))
 
 
 def _root(low: int, below: Floats, above: Floats) -> Temperature:
@@ -255,9 +264,9 @@ def _sums_part(
     found: Predictions, span: Span, inverse: float, folds_N: Integers | None, folds: int
 ) -> Floats:
     """All sums of a span at one 1/T, by fold: (F, C)."""
-    sums_FC = np.zeros((folds, SUMS))
+    sums_FC, room = np.zeros((folds, SUMS)), own_room()
     for rows, logits_NK in found.blocks(span):
-        rows_CN = _row_sums(logits_NK, found.labels_N[rows], inverse)
+        rows_CN = _row_sums(logits_NK, found.labels_N[rows], inverse, room)
         if folds_N is None:
             sums_FC[0] += rows_CN.sum(axis=1)
             continue
@@ -266,31 +275,35 @@ def _sums_part(
     return sums_FC
 
 
-def _row_sums(logits_NK: Numbers, labels_N: Integers, inverse: float) -> Floats:
+def _row_sums(logits_NK: Numbers, labels_N: Integers, inverse: float, room: Room) -> Floats:
     """What each row adds to the sums (C, n); b = 1/T, r the logits measured from the label's own.
 
     f = b E[r], f' = f + b^2 Var[r], f'' = f + 3 b^2 Var[r] + b^3 K3[r], moments under softmax(b z);
     they are taken around the top, which bears most of the weight, so that nothing cancels.
     """
-    shifted, _, axis = relative(logits_NK)
-    margins_N = -own_of(shifted, labels_N, axis).astype(np.float64)
+    shifted, _, axis = relative(logits_NK, room)
+    own = own_places(labels_N, shifted.shape, axis)
+    margins_N = -shifted.ravel()[own].astype(np.float64)
     means_N = shifted.mean(axis=axis).astype(np.float64)
     shifted *= shifted.dtype.type(inverse)
-    terms = np.exp(shifted)
+    terms = np.exp(shifted, out=room.array("terms", shifted.shape, shifted.dtype))
     total_N = terms.sum(axis=axis).astype(np.float64)
-    moments = []
-    for _ in range(3):
-        terms *= shifted
-        moments.append(terms.sum(axis=axis) / total_N)
-    first_N, second_N, third_N = moments
+    terms *= shifted
+    first_N = terms.sum(axis=axis) / total_N
+    second_N = dots(terms, shifted, axis) / total_N
+    terms *= shifted
+    third_N = dots(terms, shifted, axis) / total_N
     variance_N = second_N - first_N**2
     skew_N = third_N - 3 * second_N * first_N + 2 * first_N**3
     slope_N = first_N + inverse * margins_N
     curved_N = slope_N + variance_N
-    return np.stack(
-        [
-            np.ones(len(labels_N)), slope_N, curved_N, slope_N + 3 * variance_N + skew_N,
-            slope_N**2, 2 * slope_N * curved_N, margins_N > 0, means_N + margins_N,
-            margins_N - means_N,
-        ]
-    )  # fmt: skip
+    rows_CN = room.array("sums", (SUMS, len(labels_N)), np.float64)
+    rows_CN[COUNT] = 1.0
+    rows_CN[SLOPE], rows_CN[SECOND] = slope_N, curved_N
+    rows_CN[THIRD] = slope_N + 3 * variance_N + skew_N
+    np.square(slope_N, out=rows_CN[SQUARE])
+    np.multiply(2.0 * slope_N, curved_N, out=rows_CN[SQUARE_SLOPE])
+    np.greater(margins_N, 0.0, out=rows_CN[WRONG])
+    np.add(means_N, margins_N, out=rows_CN[MEAN])
+    np.subtract(margins_N, means_N, out=rows_CN[SIZE])
+    return rows_CN

@@ -46,7 +46,7 @@ def _predictions(data: Data) -> Predictions:
 
 def nccli_four(data: Data) -> Numbers:
     """Mean confidence, ECE, NLL and Brier score."""
-    found = collect(_predictions(data), num_bins=BINS, classwise=False)
+    found = collect(_predictions(data), num_bins=BINS, classwise=False, by_top=False)
     sums = bin_sums(ranked(found.odds_N), BINS)
     count = len(data.labels_N)
     confidence = float(sums.confidences_B.sum()) / count
@@ -55,7 +55,7 @@ def nccli_four(data: Data) -> Numbers:
 
 def nccli_classwise(data: Data) -> Numbers:
     """Classwise ECE (and all of the four on the way)."""
-    cells = collect(_predictions(data), num_bins=BINS).cells
+    cells = collect(_predictions(data), num_bins=BINS, by_top=False).cells
     assert cells is not None
     return [float(np.abs(cells.gaps_KB).sum()) / data.logits_NK.size]
 
