@@ -45,19 +45,26 @@ RELATED = ("nc1", "weight_norm", "feature_norm", "logit_size", "temperature")
 
 
 def ratios(results: Sequence[RelationReport]) -> list[Ratio]:
-    """Cross-entropy over each smoothing, at the last epoch that both have, seed by seed."""
-    runs: dict[tuple[str, int | None], RelationReport] = {}
-    baselines: dict[tuple[int | None, int | None], RelationReport] = {}
+    """Cross-entropy over each smoothing, at the last epoch that both have, seed by seed.
+
+    Of the same data set and split; where two cross-entropy runs would do, neither does.
+    """
+    baselines: dict[tuple[object, ...], list[RelationReport]] = {}
     for one in results:
         if _group(one) == "CE":
-            baselines[one.seed, one.epoch] = one
+            baselines.setdefault(_key(one), []).append(one)
+    last: dict[tuple[object, ...], RelationReport] = {}
     for one in results:
-        if _group(one) != "CE" and one.loss_name and (one.seed, one.epoch) in baselines:
-            key = (_group(one), one.seed)
-            if key not in runs or (one.epoch or 0) >= (runs[key].epoch or 0):
-                runs[key] = one
-    found = [_ratio(baselines[one.seed, one.epoch], one) for one in runs.values()]
+        if _group(one) != "CE" and one.loss_name and len(baselines.get(_key(one), [])) == 1:
+            key = (run_of(one), one.split)
+            if key not in last or (one.epoch or 0) >= (last[key].epoch or 0):
+                last[key] = one
+    found = [_ratio(baselines[_key(one)][0], one) for one in last.values()]
     return [one for one in found if one is not None]
+
+
+def _key(one: RelationReport) -> tuple[object, ...]:
+    return one.dataset, one.split, one.seed, one.epoch
 
 
 def _ratio(first: RelationReport, second: RelationReport) -> Ratio | None:
@@ -83,11 +90,12 @@ def correlations(results: Sequence[RelationReport]) -> list[tuple[str, list[Corr
     runs: dict[tuple[object, ...], list[RelationReport]] = {}
     for one in results:
         if one.epoch is not None:
-            runs.setdefault(run_of(one), []).append(one)
+            runs.setdefault((run_of(one), one.split), []).append(one)
     found = []
     for members in runs.values():
         label = _group(members[0])
         label += "" if members[0].seed is None else f" s{members[0].seed}"
+        label += f" {members[0].split}"
         lines = [
             Correlation(name=name, rho=rho)
             for name in RELATED

@@ -26,6 +26,13 @@ class ReliabilityBin:
     band_low: float | None = None
     band_high: float | None = None
 
+    @property
+    def is_beyond(self) -> bool:
+        """Whether chance does not explain its accuracy."""
+        if self.accuracy is None or self.band_low is None or self.band_high is None:
+            return False
+        return not self.band_low <= self.accuracy <= self.band_high
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
@@ -169,13 +176,14 @@ class Interval:
 
     low: float | None = quantity(
         "low",
-        "lower end of the basic 95 % bootstrap interval, which takes the bias off: it may end "
-        "below the score itself",
+        "lower end of the 95 % bootstrap interval, which takes the bias off: it may end below the "
+        "score itself; 0 of an error that is no larger than noise makes it. Of errors that sum "
+        "gaps, 95 % is nominal: near calibration 80 to 95 % were measured, of the MCE about half",
         source=_DAVISON,
     )
     high: float | None = quantity("high", "its upper end", source=_DAVISON)
     bias: float | None = quantity(
-        "bias", "how far resamples lie above what they are drawn from, and so the score above truth"
+        "bias", "how far the score is thought to lie above truth: noise lifts sums of sizes"
     )
 
 
@@ -262,7 +270,7 @@ class CalibrationReport:
     worst_class: int | None = quantity(
         "worst class",
         "predicted class with the largest abs(mean confidence - accuracy), of those predicted "
-        "10 times or more",
+        "10 times or more where it is above twice its noise; None where there is none",
     )
     worst_class_gap: float | None = quantity(
         "its gap", "mean confidence minus accuracy of the samples that are predicted as it"

@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # names of types only: these modules bring numpy in
 NAME_WIDTH = 12
 WIDEST = 17  # of an interval: two of them fit beside two numbers in 80 columns
 BASIC = (
-    "95 % intervals: basic bootstrap over samples. They take off the bias that few samples give "
-    "a score, so that they may end below it."
+    "95 % intervals by bootstrap over samples. They take off the bias that few samples give a "
+    "score, so that they may end below it; errors that noise explains begin at 0."
 )
 
 
@@ -78,13 +78,12 @@ def _scores(result: CalibrationReport) -> Table:
 
 
 def _remarks(result: CalibrationReport) -> Iterator[str]:
-    if result.temperature is None:
-        yield f"temperature {result.temperature_status}"
-    else:
-        yield (
-            f"temperature {result.temperature:.4g} ± {result.temperature_standard_error:.2g}; "
-            f"recalibrated: {result.recalibration}"
-        )
+    words = f"temperature {result.temperature_status}"
+    if result.temperature is not None:
+        words = f"temperature {result.temperature:.4g} ± {result.temperature_standard_error:.2g}"
+    if result.calibrated is not None:
+        words += f"; recalibrated: {result.recalibration}"
+    yield words
     if result.calibration_p is not None:
         yield (
             f"test of calibration: p {_p(result.calibration_p, result.resamples)}; by chance the "
@@ -102,9 +101,8 @@ def _remarks(result: CalibrationReport) -> Iterator[str]:
             f"worst class {result.worst_class}: predictions of it are {word}confident by "
             f"{abs(result.worst_class_gap):.3g} (--per-class)"
         )
-    coverage = ", ".join(
-        f"{100 * one.coverage:.0f} %: {one.accuracy:.3g}" for one in result.accuracy_at_coverage
-    )
+    seen = {f"{100 * one.coverage:.0f} %": one.accuracy for one in result.accuracy_at_coverage}
+    coverage = ", ".join(f"{share}: {accuracy:.3g}" for share, accuracy in seen.items())
     yield f"accuracy of the most confident {coverage}"
     yield "ECE in other numbers of bins: " + ", ".join(
         f"{one.bins}: {one.ece:.2g}" for one in result.bin_sensitivity
@@ -115,7 +113,7 @@ def _remarks(result: CalibrationReport) -> Iterator[str]:
 
 def _p(value: float, resamples: int) -> str:
     least = 1.0 / (1 + resamples)
-    return f"< {least:.1g}" if value <= least else f"= {value:.3g}"
+    return f"≤ {least:.1g}" if value <= least else f"= {value:.3g}"
 
 
 # --- classes ------------------------------------------------------------------------------------
@@ -212,7 +210,11 @@ def relations_table(results: Sequence[RelationReport]) -> RenderableType:
     from nccli.runs import run_of
 
     parts: list[RenderableType] = []
-    for _, members in groupby(results, key=lambda one: (run_of(one), one.split)):
+    order: dict[tuple[object, ...], int] = {}
+    for one in results:  # in whatever order: splits take turns
+        order.setdefault((run_of(one), one.split), len(order))
+    ordered = sorted(results, key=lambda one: order[run_of(one), one.split])
+    for _, members in groupby(ordered, key=lambda one: (run_of(one), one.split)):
         found = list(members)
         parts += [Text()] if parts else []
         parts += [_relations_heading(found[0]), _relations(found)]

@@ -384,6 +384,17 @@ def test_a_probability_of_zero_costs_a_finite_loss():
     p = np.array([[1.0, 0.0], [1.0, 0.0], [0.3, 0.7]])
     found = calibration.score(p, np.array([1, 0, 1]), probabilities=True)
     assert 200 < found.nll < 300  # -log of the smallest double, over three
+    point = Checkpoint.from_arrays({"test": (p, np.array([1, 0, 1]), p)})
+    report = calibration.analyze(point, probabilities=True, resamples=0)
+    assert any("1 of the labels have a probability of exactly 0" in note for note in report.notes)
+
+
+def test_an_infinite_loss_is_said():
+    logits = np.array([[3.4e38, -3.4e38], [1.0, 0.0]], np.float32)
+    point = Checkpoint.from_arrays({"test": (logits, np.array([1, 0]), logits)})
+    with np.errstate(over="ignore", invalid="ignore"):
+        report = calibration.analyze(point, resamples=0)
+    assert any("nll is infinite" in note for note in report.notes)
 
 
 # --- refusals -------------------------------------------------------------------------------------

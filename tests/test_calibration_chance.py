@@ -77,33 +77,58 @@ def test_intervals_cover_what_they_estimate_at_the_nominal_rate(calibrated_repor
         assert 0.88 <= np.mean(covered) <= 1.0, name
 
 
-def test_intervals_of_a_miscalibrated_models_error_cover_it():
-    truth = None
-    hits = {"ece": [], "ece_smooth": [], "ece_equal_mass": [], "ece_over": []}
+ERRORS = ("ece", "ece_equal_mass", "ece_classwise", "ece_smooth", "ece_squared_debiased")
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 1.15, 1.4, 2.0])
+def test_intervals_of_errors_cover_them_near_calibration_and_far(sharpness):
+    big_logits, big_labels = calibrated_model(10_000, count=300_000)
+    truth = calibration.score(sharpness * big_logits, big_labels)
+    hits = {name: [] for name in ERRORS}
     for seed in range(40):
-        logits, labels = calibrated_model(seed, count=1_500)
-        one = analyzed(2.0 * logits, labels, resamples=200)
-        if truth is None:
-            big_logits, big_labels = calibrated_model(10_000, count=300_000)
-            truth = calibration.score(2.0 * big_logits, big_labels)
+        logits, labels = calibrated_model(seed, count=1_000)
+        one = analyzed(sharpness * logits, labels, resamples=200)
         for name, found in hits.items():
             interval = getattr(one.intervals, name)
-            found.append(interval.low <= getattr(truth, name) <= interval.high)
+            # of so many samples even the truth has a little noise
+            low, high = interval.low - 5e-4, interval.high + 5e-4
+            found.append(low <= getattr(truth, name) <= high)
+    least = dict.fromkeys(ERRORS, 0.72)  # of 40; the median is near 0.88
+    least["ece_smooth"] = 0.6  # the width of its kernel hangs on the number of samples
     for name, found in hits.items():
-        assert np.mean(found) >= 0.85, name
+        assert np.mean(found) >= least[name], name
 
 
-def test_small_samples_bias_is_stated_and_taken_off():
+def test_two_calibrated_models_are_seldom_told_apart():
+    false = dict.fromkeys(ERRORS, 0)
+    for seed in range(30):
+        logits, labels = calibrated_model(seed, count=800)
+        noise = np.random.default_rng(seed).normal(size=logits.shape)
+        one = resampled(logits, labels, "cross-entropy", 0.0)
+        two = resampled(logits + 0.1 * noise, labels, "label-smoothing", 0.1)
+        for row in paired.differences([one, two]):
+            if row.score in ERRORS:
+                false[row.score] += row.better is not None
+            if row.score == "mce":
+                assert row.better is None  # one bin decides it
+    assert all(count <= 5 for count in false.values()), false
+
+
+def test_an_unbiased_score_has_no_bias(calibrated_reports):
+    assert {one.intervals.ece_squared_debiased.bias for one in calibrated_reports} == {0.0}
+
+
+@pytest.mark.parametrize("name", ["ece", "ece_classwise", "ece_equal_mass"])
+def test_small_samples_bias_is_stated_and_taken_off(name):
     biases, excesses = [], []
     big_logits, big_labels = calibrated_model(10_000, count=300_000)
-    truth = calibration.score(2.0 * big_logits, big_labels).ece_classwise
+    truth = getattr(calibration.score(2.0 * big_logits, big_labels), name)
     for seed in range(40):
         logits, labels = calibrated_model(seed, count=300)
         one = analyzed(2.0 * logits, labels, resamples=200)
-        biases.append(one.intervals.ece_classwise.bias)
-        excesses.append(one.ece_classwise - truth)
-    assert np.mean(excesses) > 0.005
-    assert np.mean(biases) == pytest.approx(np.mean(excesses), rel=0.5)
+        biases.append(getattr(one.intervals, name).bias)
+        excesses.append(getattr(one, name) - truth)
+    assert abs(np.mean(excesses) - np.mean(biases)) < 0.4 * np.mean(excesses) + 0.003
 
 
 def test_resamples_start_from_the_data_themselves():
@@ -113,10 +138,12 @@ def test_resamples_start_from_the_data_themselves():
         kept = []
         point = Checkpoint.from_arrays({"test": (data, y, data)})
         report = calibration.analyze(point, resamples=2, keep=kept.append)
-        for scores, values in zip((report, report.calibrated), kept, strict=True):
+        for scores, drawn in zip((report, report.calibrated), kept, strict=True):
             for name in INTERVALS:
                 loose = {"ece_smooth": 0.02, "aurc": 5e-3}.get(name, 1e-9)
-                assert values[name][0] == pytest.approx(getattr(scores, name), rel=loose), name
+                assert drawn.values[name][0] == pytest.approx(getattr(scores, name), rel=loose), (
+                    name
+                )
 
 
 def test_a_resample_is_what_drawing_the_samples_gives():
@@ -130,12 +157,12 @@ def test_a_resample_is_what_drawing_the_samples_gives():
         expected = calibration.score(logits[drawn], labels[drawn])
         for name in ("accuracy", "nll", "brier", "ece", "mce", "ece_classwise", "ece_over",
                      "brier_calibration", "confidence_wrong", "saturated"):  # fmt: skip
-            found = kept[0][name][row]
+            found = kept[0].values[name][row]
             assert found == pytest.approx(getattr(expected, name), rel=1e-9), name
         p = reference.softmax_rows(logits[drawn])
         right = (p.argmax(axis=1) == labels[drawn]).astype(float)
-        smooth = reference.smoothed_error(p.max(axis=1), right, kept[0]["ece_smooth"][row])
-        assert kept[0]["ece_smooth"][row] == pytest.approx(smooth, rel=0.02)
+        smooth = reference.smoothed_error(p.max(axis=1), right, kept[0].values["ece_smooth"][row])
+        assert kept[0].values["ece_smooth"][row] == pytest.approx(smooth, rel=0.02)
 
 
 def test_groups_are_dealt_evenly_and_do_not_follow_the_rows():
@@ -162,6 +189,23 @@ def test_a_share_that_few_samples_make_up_has_an_interval_all_the_same(right):
     found = report.intervals.accuracy
     assert found.low <= report.accuracy <= found.high
     assert 0.05 < found.high - found.low < 0.2
+
+
+def test_any_seed_will_do_for_any_number_of_samples():
+    logits, labels = predictions(count=1_200)
+    for seed in (2**32 - 1, 2**40):
+        assert analyzed(logits, labels, seed=seed, resamples=20).intervals.ece.high > 0
+
+
+def test_a_few_resamples_do_not_call_a_large_error_noise():
+    report = analyzed(*predictions(sharpness=8.0), resamples=5)
+    assert not any("by chance" in note for note in report.notes)
+
+
+def test_one_sample_has_no_interval():
+    report = analyzed(np.array([[1.0, 0.0, 0.5]]), np.array([0]))
+    assert report.intervals.nll is None
+    assert any("one sample has no spread" in note for note in report.notes)
 
 
 def test_no_resamples_no_intervals():

@@ -108,7 +108,7 @@ def test_pairs_are_told_with_both_values(call):
 def test_pairs_of_nothing_are_said(call):
     code, out, err = call(LAST[0], "--paired", "--format", "table", "--resamples", "20")
     assert code == 0
-    assert "found no cross-entropy and label-smoothing checkpoints" in err
+    assert "found no single cross-entropy checkpoint" in err
     assert "ECE" in out or not out.strip()
 
 
@@ -124,6 +124,27 @@ def test_relations_stand_beside_each_other(call):
     assert found[-1]["confidence_collapsed"] == pytest.approx(1 - 0.1 * 4 / 5)
     table = call("toy-ce-s0", "toy-ls0.1-s0", "--relations", "--format", "table")[1]
     assert "is the temperature the norm?" in table
+
+
+def test_relations_of_both_splits_stay_apart(call):
+    words = ("toy-ce-s0", "toy-ls0.1-s0", "--relations", "--split", "all", "--format", "table")
+    out = call(*words)[1]
+    headings = [line for line in out.splitlines() if line.startswith("toy-")]
+    assert len(headings) == 4
+    ratios = [line for line in out.splitlines() if line.startswith("LS 0.1 ")]
+    assert 1 <= len(ratios) <= 2
+
+
+def test_both_splits_of_a_file_are_a_table_each(call):
+    out = call(LAST[0], "--split", "all", "--format", "table", "--resamples", "20")[1]
+    assert out.count("NLL") == 2
+    assert "…" not in out
+
+
+def test_what_was_fitted_on_itself_is_refused(call):
+    code, _, err = call(LAST[0], "--fit", "test", "--format", "json")
+    assert code == 3
+    assert "--protocol paper" in err
 
 
 def test_rank_correlations_need_a_few_epochs(tmp_path, capsys, monkeypatch):
@@ -182,6 +203,10 @@ def test_too_many_diagrams_are_refused_by_number(tmp_path, capsys):
         ("--protocol", "papr"),
         ("--recalibrate", "platt"),
         ("--fit", "train", "--protocol", "paper"),
+        ("--fit", "train", "--folds", "3"),
+        ("--per-class", "--folds", "3"),
+        ("--relations", "--resamples", "5"),
+        ("--per-class", "--seed", "1"),
     ],
 )
 def test_what_makes_no_sense_together_is_a_usage_error(call, words):

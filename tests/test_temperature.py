@@ -210,6 +210,39 @@ def test_the_papers_protocol_fits_on_the_scored_split_and_says_so():
     assert "the scored split itself" in report.recalibration
 
 
+def test_fitting_on_the_scored_split_is_refused_unless_it_is_called_so():
+    with pytest.raises(ContentError, match="say --protocol paper"):
+        calibration.analyze(both_splits(), fit="test")
+
+
+def test_more_folds_than_a_small_integer_holds():
+    logits, labels = predictions(2, count=300)
+    point = Checkpoint.from_arrays({"test": (logits, labels, logits)})
+    report = calibration.analyze(point, folds=150, resamples=0)
+    assert len(report.fold_temperatures) == 150
+    assert report.calibrated.nll < report.nll
+
+
+def test_masked_logits_keep_their_temperature():
+    logits, labels = predictions(2, count=500, num_classes=6, sharpness=3.0)
+    logits = logits.astype(np.float32)
+    inside = labels < 4
+    expected = fitted(logits[inside][:, :4], labels[inside])
+    masked = logits[inside].copy()
+    masked[:, 4:] = np.finfo(np.float32).min
+    found = fitted(masked, labels[inside])
+    assert found.value == pytest.approx(expected.value, rel=1e-5)
+
+
+def test_scaling_changes_no_prediction():
+    logits, labels = predictions(2, count=400, sharpness=1e-8)
+    logits = logits.astype(np.float32)
+    logits[::2] *= np.float32(1e38)
+    point = Checkpoint.from_arrays({"test": (logits, labels, logits)})
+    report = calibration.analyze(point, resamples=0)
+    assert report.calibrated is None or report.calibrated.accuracy == report.accuracy
+
+
 def test_an_unknown_split_to_fit_on_is_named():
     with pytest.raises((ContentError, NotFoundError, UsageError), match="dev"):
         calibration.analyze(both_splits(), fit="dev")

@@ -16,7 +16,9 @@ from nccli.calibration.predictions import (
     look_like_probabilities,
     of_arrays,
     open_predictions,
+    zero_probabilities,
 )
+from nccli.calibration.resample import Replicates
 from nccli.calibration.scores import bin_sensitivity, bin_sums, scores_of
 from nccli.calibration.smooth import coverages
 from nccli.calibration.statistics import Scaling, Statistics, TopClasses, collect
@@ -30,7 +32,7 @@ from nccli.calibration.temperature import (
 from nccli.calibration_report import CalibrationReport, ScoreIntervals, Scores
 from nccli.checkpoint import Checkpoint
 from nccli.collapse.spans import nobody
-from nccli.errors import UsageError
+from nccli.errors import ContentError, UsageError
 from nccli.logits import Floats, Integers
 
 NUM_BINS = 15  # Guo et al. 2017
@@ -65,7 +67,7 @@ def analyze(
     seed: int = 0,
     threads: int | None = None,
     watch: Callable[[int], None] = nobody,
-    keep: Callable[[dict[str, Floats]], None] | None = None,
+    keep: Callable[[Replicates], None] | None = None,
 ) -> CalibrationReport:
     """Return the calibration of one split, before and after recalibration, with intervals.
 
@@ -84,6 +86,11 @@ def analyze(
     options: dict[str, Any] = {
         "probabilities": probabilities, "threads": threads, "watch": watch
     }  # fmt: skip
+    if fit == split:
+        raise ContentError(
+            f"{split} cannot be scored with what was fitted on {split} itself",
+            remedy="leave --fit out to cross-fit, or say --protocol paper",
+        )
     found = open_predictions(checkpoint, split, **options)
     fitted_on = None if fit is None else open_predictions(checkpoint, fit, **options)
     measuring = _Measuring(found, num_bins=num_bins, resamples=resamples, seed=seed)
@@ -95,8 +102,8 @@ def analyze(
         after = measuring.scored(again.predictions, again.scaling)
     notes = [*_notes(found, before, num_bins), *again.notes]
     for scored in (before, after):
-        if keep is not None and scored is not None:
-            keep(scored.values)
+        if keep is not None and scored is not None and scored.drawn is not None:
+            keep(scored.drawn)
     meta = checkpoint.metadata
     delta = meta.label_smoothing
     collapsed = None if delta is None else 1.0 - delta * (1.0 - 1.0 / found.num_classes)
@@ -156,7 +163,7 @@ class _Scored:
     statistics: Statistics
     samples: Ranked
     scores: Scores
-    values: dict[str, Floats]  # of every resample
+    drawn: Replicates | None
     intervals: ScoreIntervals | None
     chance: dict[str, float]
 
@@ -176,29 +183,31 @@ class _Measuring:
         scores = scores_of(statistics, samples, num_bins=self._num_bins)
         if not self._resamples:
             return _Scored(
-                statistics=statistics, samples=samples, scores=scores, values={}, intervals=None,
+                statistics=statistics, samples=samples, scores=scores, drawn=None, intervals=None,
                 chance={},
             )  # fmt: skip
         sums = bin_sums(samples, self._num_bins)
         chance = by_chance(samples, sums, simulations=self._resamples, seed=self._seed)
-        values = resample.replicates(
-            found, statistics.odds_N, samples, num_bins=self._num_bins, classwise=self._classwise,
+        cells = self._num_bins * found.num_classes
+        drawn = resample.replicates(
+            found, statistics.odds_N, samples, num_bins=self._num_bins,
+            classwise=self._classwise and resample.can_group(cells),
             resamples=self._resamples, seed=self._seed, scaling=scaling,
         )  # fmt: skip
         return _Scored(
             statistics=statistics,
             samples=samples,
             scores=replace(scores, bins=with_bands(scores.bins, chance)),
-            values=values,
-            intervals=resample.intervals(scores, values, found.count),
+            drawn=drawn,
+            intervals=resample.intervals(scores, drawn, found.count),
             chance={"calibration_p": chance.p_value, "ece_null_95": chance.error_95},
         )
 
 
 def _change(before: _Scored, after: _Scored | None) -> ScoreIntervals | None:
-    if after is None or not before.values:
+    if after is None or before.drawn is None or after.drawn is None:
         return None
-    return resample.change_intervals(before.scores, after.scores, before.values, after.values)
+    return resample.change_intervals(before.scores, after.scores, before.drawn, after.drawn)
 
 
 def _notes(found: Predictions, before: _Scored, num_bins: int) -> list[str]:
@@ -211,16 +220,32 @@ def _notes(found: Predictions, before: _Scored, num_bins: int) -> list[str]:
         notes.append(f"ece_classwise is left out: {found.num_classes} classes in {num_bins} bins")
     if found.count < num_bins:
         notes.append("fewer samples than bins: most bins hold one, and the ECE says little")
-    if before.chance.get("calibration_p", 0.0) > CHANCE:
+    if before.scores.ece <= before.chance.get("ece_null_95", -1.0):
         notes.append(
             "the ECE is no larger than a calibrated model's would be by chance "
-            f"(calibration_p > {CHANCE}): small ECEs of few samples are noise, see ece_noise_floor"
+            "(ece <= ece_null_95): small ECEs of few samples are noise, see ece_noise_floor"
+        )
+    if before.drawn is not None and not resample.can_group(num_bins * found.num_classes):
+        notes.append(
+            f"classwise scores have no intervals: {found.num_classes} classes in {num_bins} bins "
+            "are too many to resample"
+        )
+    if before.intervals is not None and found.count < 2:
+        notes.append("one sample has no spread: no intervals")
+    if not np.isfinite(before.statistics.nll):
+        notes.append("nll is infinite: some logits are too large for the precision they are in")
+    if found.probabilities and (zeros := zero_probabilities(found)):
+        notes.append(
+            f"{zeros:,} of the labels have a probability of exactly 0: nll and temperature rest on "
+            "the smallest number there is in its place"
         )
     return notes
 
 
 def _worst(top: TopClasses) -> dict[str, Any]:
-    seen = np.flatnonzero(top.counts_K >= FEWEST_PREDICTED)
+    noise_K = np.sqrt(top.variances_K)
+    beyond_K = np.abs(top.gaps_K) > 2.0 * noise_K
+    seen = np.flatnonzero((top.counts_K >= FEWEST_PREDICTED) & beyond_K)
     if not len(seen):
         return {}
     gaps = top.gaps_K[seen] / top.counts_K[seen]
@@ -297,7 +322,7 @@ class _Recalibration:
             return
         inverses_F = 1.0 / np.array(values, dtype=np.float64)
         self.predictions = self._found
-        self.scaling = Scaling(inverses_F=inverses_F, folds_N=folds_N.astype(np.int16))
+        self.scaling = Scaling(inverses_F=inverses_F, folds_N=folds_N.astype(np.int32))
 
     def _undefined(self, why: str) -> None:
         self.notes.append(f"calibrated is undefined: {why}")

@@ -68,10 +68,8 @@ def own_room() -> Room:
     return room
 
 
-def relative(
-    logits_NK: Numbers, room: Room, scale_N: Numbers | None = None
-) -> tuple[Numbers, Numbers, int]:
-    """z - max z, the maxima, and the axis of the classes; scale_N multiplies the rows' logits."""
+def relative(logits_NK: Numbers, room: Room) -> tuple[Numbers, int]:
+    """z - max z, and the axis of the classes."""
     axis = 0 if logits_NK.shape[1] <= FEW_CLASSES else 1
     shape = logits_NK.shape[::-1] if axis == 0 else logits_NK.shape
     shifted = room.array("logits", shape, logits_NK.dtype)
@@ -82,9 +80,7 @@ def relative(
     else:
         peaks_N = logits_NK.max(axis=1)
         np.subtract(logits_NK, peaks_N[:, None], out=shifted)
-    if scale_N is not None:
-        shifted *= scale_N if axis == 0 else scale_N[:, None]
-    return shifted, peaks_N, axis
+    return shifted, axis
 
 
 def own_places(classes_N: Integers, shape: tuple[int, ...], axis: int) -> Integers:
@@ -97,10 +93,12 @@ def softmax_block(
     logits_NK: Numbers, labels_N: Integers, room: Room, scale_N: Numbers | None = None
 ) -> Softmax:
     """Return the softmax of scale * z, in the precision of the logits; it lies in the room."""
-    shifted, _, axis = relative(logits_NK, room, scale_N)
+    shifted, axis = relative(logits_NK, room)
     own = own_places(labels_N, shifted.shape, axis)
-    margin_N = -shifted.ravel()[own].astype(np.float64)
     top_N = _tops(shifted, axis, room)
+    if scale_N is not None:  # not before: what underflows would tie with the top
+        shifted *= scale_N if axis == 0 else scale_N[:, None]
+    margin_N = -shifted.ravel()[own].astype(np.float64)
     exponentials = np.exp(shifted, out=shifted)
     flat = exponentials.ravel()
     flat[own_places(top_N, shifted.shape, axis)] = 0.0

@@ -14,13 +14,36 @@ from typing import Any
 import numpy as np
 
 from nccli.calibration import analysis
-from nccli.calibration.resample import basic_interval
+from nccli.calibration.resample import Replicates, difference
 from nccli.calibration_report import INTERVALS, CalibrationReport, Interval, Scores
 from nccli.checkpoint import Checkpoint, group_name
 from nccli.logits import load_labels
 from nccli.result import Better, quantities, quantity, same_as
 
 Resamples = dict[str, list[float | None]]
+UNSURE = {"mce"}  # one bin decides it, and another one in each resample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Replicates as JSON can hold them: undefined ones are None."""
+
+    values: Resamples = field(repr=False)
+    biases: dict[str, float] = field(repr=False)
+
+    @classmethod
+    def of(cls, found: Replicates) -> Drawn:
+        """JSON has no NaN, and NaN is not itself."""
+        values = {
+            name: [float(value) if np.isfinite(value) else None for value in found.values[name]]
+            for name in found.values
+        }
+        return cls(values=values, biases=found.biases)
+
+    def replicates(self) -> Replicates:
+        """As they were."""
+        values = {name: np.array(self.values[name], float) for name in self.values}
+        return Replicates(values=values, null_95={}, biases=self.biases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +54,8 @@ class ResampledReport:
     report: CalibrationReport
     dataset: str | None
     labels_digest: str
-    before: Resamples = field(repr=False)
-    after: Resamples = field(repr=False)
+    before: Drawn
+    after: Drawn | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -77,7 +100,7 @@ class DifferenceReport:
 
 def analyze(checkpoint: Checkpoint, **options: Any) -> ResampledReport:
     """Return a report with its resamples. Arguments and errors: `nccli.calibration.analyze`."""
-    kept: list[dict[str, Any]] = []
+    kept: list[Replicates] = []
     report = analysis.analyze(checkpoint, keep=kept.append, **options)
     labels_N = load_labels(checkpoint, report.split)
     return ResampledReport(
@@ -85,17 +108,9 @@ def analyze(checkpoint: Checkpoint, **options: Any) -> ResampledReport:
         report=report,
         dataset=checkpoint.metadata.dataset,
         labels_digest=hashlib.sha256(labels_N.tobytes()).hexdigest(),
-        before=_plain(kept[0]),
-        after=_plain(kept[1]) if len(kept) > 1 else {},
+        before=Drawn.of(kept[0]),
+        after=Drawn.of(kept[1]) if len(kept) > 1 else None,
     )
-
-
-def _plain(values: dict[str, Any]) -> Resamples:
-    """Undefined ones as None: JSON has no NaN, and NaN is not itself."""
-    return {
-        name: [float(value) if np.isfinite(value) else None for value in values[name]]
-        for name in values
-    }
 
 
 def differences(results: Sequence[ResampledReport]) -> list[DifferenceReport]:
@@ -119,7 +134,8 @@ def pairs(
 
 def _key(one: ResampledReport) -> tuple[Any, ...]:
     report = one.report
-    return one.dataset, one.labels_digest, report.split, report.epoch, report.seed
+    shape = (report.num_classes, len(report.bins), report.resamples)
+    return one.dataset, one.labels_digest, report.split, report.epoch, report.seed, shape
 
 
 def _group(one: ResampledReport) -> str:
@@ -129,11 +145,15 @@ def _group(one: ResampledReport) -> str:
 def _rows(first: ResampledReport, second: ResampledReport) -> Iterator[DifferenceReport]:
     one, two = first.report, second.report
     meanings = quantities(Scores)
+    old, new = first.before.replicates(), second.before.replicates()
+    old_after, new_after = (
+        None if x.after is None else x.after.replicates() for x in (first, second)
+    )
     for name in INTERVALS:
-        before = _difference(one, two, name, first.before, second.before)
-        after = _difference(one.calibrated, two.calibrated, name, first.after, second.after)
+        before = _values(one, two, name, old, new)
+        after = _values(one.calibrated, two.calibrated, name, old_after, new_after)
         interval, calibrated = before[2], after[2]
-        which = meanings[name].better
+        which = None if name in UNSURE else meanings[name].better
         yield DifferenceReport(
             path=two.path,
             baseline_path=one.path,
@@ -171,23 +191,17 @@ def _better(
 
 
 _NONE = Interval(low=None, high=None, bias=None)
-_Difference = tuple[float | None, float | None, Interval]
+_Values = tuple[float | None, float | None, Interval]
 
 
-def _difference(
-    one: Any,
-    two: Any,
-    name: str,
-    first: Resamples,
-    second: Resamples,
-) -> _Difference:
+def _values(
+    one: Any, two: Any, name: str, old: Replicates | None, new: Replicates | None
+) -> _Values:
     """Both values and the interval of their difference."""
-    old: float | None = None if one is None else getattr(one, name)
-    new: float | None = None if two is None else getattr(two, name)
-    if old is None or new is None or name not in first or name not in second:
-        return old, new, _NONE
-    change_R = np.array(second[name], float) - np.array(first[name], float)
-    return old, new, basic_interval(new - old, change_R) or _NONE
+    first, second = (None if scores is None else getattr(scores, name) for scores in (one, two))
+    if old is None or new is None:
+        return first, second, _NONE
+    return first, second, difference(name, one, two, old, new) or _NONE
 
 
 def _minus(two: float | None, one: float | None) -> float | None:

@@ -146,6 +146,15 @@ def look_like_probabilities(found: Predictions) -> bool:
     return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1.0, atol=ROUNDED))
 
 
+def zero_probabilities(found: Predictions) -> int:
+    """How many labels have a stored probability of exactly zero."""
+    zeros = 0
+    for first, values in found.rows.stream(0, found.count, max(1, 2**20 // found.num_classes)):
+        labels = found.labels_N[first : first + len(values)]
+        zeros += int(np.count_nonzero(values[np.arange(len(values)), labels] == 0))
+    return zeros
+
+
 def _logarithms(values_NK: Floats) -> Floats:
     sums_N = values_NK.sum(axis=1)
     if (values_NK < 0).any() or not np.allclose(sums_N, 1.0, atol=ROUNDED):

@@ -34,6 +34,7 @@ class RelationReport:
     loss_name: str | None = same_as(CalibrationReport, "loss_name")
     label_smoothing: float | None = same_as(CalibrationReport, "label_smoothing")
     seed: int | None = same_as(CalibrationReport, "seed")
+    dataset: str | None = quantity("data set", "what the run was trained on")
     nc1: float | None = quantity("NC1 train", "within-class variability of the train split")
     nc1_scored: float | None = quantity("NC1", "the same of the scored split")
     weight_norm: float | None = quantity("norm of w", "mean norm of the classifier's rows w_k")
@@ -89,6 +90,7 @@ def analyze(
         loss_name=scored.loss_name,
         label_smoothing=scored.label_smoothing,
         seed=scored.seed,
+        dataset=checkpoint.metadata.dataset,
         nc1=None if train is None else train.nc1,
         nc1_scored=own.nc1,
         weight_norm=own.weight_norm,
@@ -117,6 +119,7 @@ def logit_size(found: Predictions) -> float:
 def _squares_part(found: Predictions, span: Span) -> float:
     total = 0.0
     for _, logits_NK in found.blocks(span):
-        centred_NK = logits_NK - logits_NK.mean(axis=1, keepdims=True)
+        centred_NK = logits_NK.astype(np.float64)
+        centred_NK -= centred_NK.mean(axis=1, keepdims=True)
         total += float(np.einsum("nk,nk->n", centred_NK, centred_NK).sum(dtype=np.float64))
     return total

@@ -39,8 +39,10 @@ SMALL_BYTES = 4 * 2**20
 STRETCHES = 16  # that these rows are taken from
 
 IDENTIFIED = "identified"
-ALL_RIGHT = "not identified: every sample is right, so the NLL falls for ever as T goes to 0"
-NO_SIGNAL = "not identified: the labels favour no logit, so the NLL falls as T goes to infinity"
+ALL_RIGHT = (
+    "not identified: every sample is right, or tied, so the NLL falls for ever as T goes to 0"
+)
+NO_SIGNAL = "not identified: the labels favour no logit, so the NLL is least as T goes to infinity"
 NOT_CONVERGED = "not identified: the search ran to the largest or smallest number there is"
 NOTHING = "not identified: no samples"
 
@@ -139,12 +141,14 @@ class _Search:
 def _undefined(sums: Floats, dtype: np.dtype[np.floating]) -> str:
     if not sums[COUNT]:
         return NOTHING
-    if not np.isfinite(sums).all():
+    if not np.isfinite(sums[:WRONG]).all():
         return NOT_CONVERGED
     if not sums[WRONG] and sums[SIZE] > 0:
         return ALL_RIGHT
     rounding = ROUNDING * float(np.finfo(dtype).eps)
-    return NO_SIGNAL if -sums[MEAN] <= rounding * sums[SIZE] else ""
+    # masked logits may make means overflow: then labels are favoured, whatever they are
+    known = np.isfinite(sums[[MEAN, SIZE]]).all()
+    return NO_SIGNAL if known and -sums[MEAN] <= rounding * sums[SIZE] else ""
 
 
 def _sign_change(sums: Sums, place: int) -> int | None:
@@ -281,10 +285,11 @@ def _row_sums(logits_NK: Numbers, labels_N: Integers, inverse: float, room: Room
     f = b E[r], f' = f + b^2 Var[r], f'' = f + 3 b^2 Var[r] + b^3 K3[r], moments under softmax(b z);
     they are taken around the top, which bears most of the weight, so that nothing cancels.
     """
-    shifted, _, axis = relative(logits_NK, room)
+    shifted, axis = relative(logits_NK, room)
     own = own_places(labels_N, shifted.shape, axis)
     margins_N = -shifted.ravel()[own].astype(np.float64)
-    means_N = shifted.mean(axis=axis).astype(np.float64)
+    with np.errstate(over="ignore"):
+        means_N = shifted.mean(axis=axis).astype(np.float64)
     shifted *= shifted.dtype.type(inverse)
     terms = np.exp(shifted, out=room.array("terms", shifted.shape, shifted.dtype))
     total_N = terms.sum(axis=axis).astype(np.float64)

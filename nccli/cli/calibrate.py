@@ -24,7 +24,8 @@ FIT_HELP = "Fit the recalibration on this split, and score the other one with it
 PROTOCOL_HELP = "cross-fit, or paper: fitted on the scored split itself, a leak (and 20 bins)."
 METHOD_HELP = "temperature, vector (scaling) or isotonic."
 PROBABILITIES_HELP = "The stored logits are probabilities."
-RESAMPLES_HELP = "Of the bootstrap and of the test of calibration; 0 leaves both out."
+FOLDS_HELP = "Folds of the cross-fitted recalibration; default: 5."
+RESAMPLES_HELP = "Of bootstrap and test of calibration; default: 1000, 0 leaves them out."
 PER_CLASS_HELP = "A line a class: how sure the network is of it, and how often right."
 PAIRED_HELP = "Differences LS - CE on the same samples, with paired intervals."
 RELATIONS_HELP = "Calibration beside NC1, norms and temperature, epoch by epoch."
@@ -36,13 +37,13 @@ def calibrate(
     paths: list[str] = typer.Argument(help=console.PATHS_HELP, show_default=False),
     split: str | None = typer.Option(None, help=SPLIT_HELP),
     bins: int | None = typer.Option(None, min=1, max=10_000, help=BINS_HELP),
-    folds: int = typer.Option(5, min=2, help="Folds of the cross-fitted recalibration."),
+    folds: int | None = typer.Option(None, min=2, max=100, help=FOLDS_HELP),
     fit: str | None = typer.Option(None, help=FIT_HELP),
     protocol: str = typer.Option("cross-fit", help=PROTOCOL_HELP),
     recalibrate: str = typer.Option("temperature", help=METHOD_HELP),
     probabilities: bool = typer.Option(False, "--probabilities", help=PROBABILITIES_HELP),
-    resamples: int = typer.Option(1000, min=0, max=100_000, help=RESAMPLES_HELP),
-    seed: int = typer.Option(0, min=0, help="Of the resamples."),
+    resamples: int | None = typer.Option(None, min=0, max=10_000, help=RESAMPLES_HELP),
+    seed: int | None = typer.Option(None, min=0, max=2**32 - 1, help="Of the resamples; 0."),
     per_class: bool = typer.Option(False, "--per-class", help=PER_CLASS_HELP),
     paired: bool = typer.Option(False, "--paired", help=PAIRED_HELP),
     relations: bool = typer.Option(False, "--relations", help=RELATIONS_HELP),
@@ -101,18 +102,24 @@ def _check(given: dict[str, Any]) -> None:
         other |= {
             "--fit": given["fit"] is not None, "--protocol": given["protocol"] != "cross-fit",
             "--recalibrate": given["recalibrate"] != "temperature",
+            "--resamples": given["resamples"] is not None, "--seed": given["seed"] is not None,
+            "--folds": given["folds"] is not None and given["per_class"],
         }  # fmt: skip
     refused = [name for name, is_given in other.items() if is_given]
     if asked and refused:
         raise UsageError(f"{asked[0]} and {refused[0]} do not go together")
-    if given["paired"] and not given["resamples"]:
+    if given["paired"] and given["resamples"] == 0:
         raise UsageError("--paired needs resamples", remedy="leave --resamples 0 out")
+    if given["folds"] is not None and (given["fit"] or given["protocol"] == "paper"):
+        raise UsageError("--folds goes with cross-fitting, not with --fit or --protocol paper")
 
 
 def _work(given: dict[str, Any]) -> Work:
     from nccli.work import Work
 
-    options = {name: given[name] for name in ("folds", "fit", "protocol", "resamples", "seed")}
+    options = {name: given[name] for name in ("fit", "protocol")}
+    for name, usual in (("folds", 5), ("resamples", 1000), ("seed", 0)):
+        options[name] = usual if given[name] is None else given[name]
     options |= {"num_bins": given["bins"], "method": given["recalibrate"]}
     options["probabilities"] = given["probabilities"]
     analysis = "paired_calibration" if given["paired"] else "calibration"
@@ -135,8 +142,8 @@ def _differences(results: Sequence[Any]) -> Sequence[Any]:
     rows = differences(results)
     if not rows:
         console.say(
-            "nccli: --paired found no cross-entropy and label-smoothing checkpoints of equal "
-            "epoch, seed and samples"
+            "nccli: --paired found no single cross-entropy checkpoint and label-smoothing ones of "
+            "equal data set, epoch, seed and samples"
         )
     return rows
 
@@ -155,12 +162,15 @@ def _table(results: Sequence[Any], chart: bool | None) -> RenderableType:
 
 def _scores(results: Sequence[Any], chart: bool | None) -> RenderableType:
     from rich.console import Group
+    from rich.text import Text
 
     from nccli.calibration_tables import full_table
     from nccli.cli.drawing import reliability_charts, series_charts
     from nccli.tables import results_table
 
-    table = full_table(results[0]) if len(results) == 1 else results_table(results)
+    one_file = len({result.path for result in results}) == 1
+    parts = [part for result in results for part in (full_table(result), Text())][:-1]
+    table = Group(*parts) if one_file else results_table(results)
     if not (len(results) == 1 if chart is None else chart):
         return table
     by_epoch = len({result.epoch for result in results}) > 1

@@ -98,7 +98,7 @@ def reliability_charts(results: Sequence[CalibrationReport]) -> list[RenderableT
 def _diagram(result: CalibrationReport, kind: int, width: int) -> Text:
     epoch = "" if result.epoch is None else f" epoch {result.epoch}"
     scores = f"ECE {result.ece:.3f}  n={result.n:,}"
-    beyond = any(one.band_low is not None for one in result.bins)
+    beyond = any(one.is_beyond for one in result.bins)
     chart = reliability_chart(
         result.bins,
         title=f"{_group(result)}{epoch} {result.split}  {scores}",
