@@ -59,9 +59,7 @@ class Scores:
     accuracy: float = quantity(
         "accuracy", "share of right predictions", better="higher", brief=True
     )
-    confidence: float = quantity(
-        "confidence", "mean probability of the predicted class", brief=True
-    )
+    confidence: float = quantity("confidence", "mean probability of the predicted class")
     confidence_right: float | None = quantity(
         "confidence, right", "mean confidence of right predictions"
     )

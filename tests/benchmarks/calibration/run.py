@@ -38,6 +38,8 @@ def main() -> None:
         print(f"\n{name}: N={shape[0]:,} K={shape[1]}")
         print(f"  {'task':<14} {'contender':<46} {'CPU s':>9} {'x nccli':>8}  values")
         rows = [row for row in CONTENDERS if row.is_there]
+        if options.skip:
+            rows = [row for row in rows if options.skip not in row.name]
         times, values = _race(rows, data, options.rounds)
         for row in rows:
             ours = times[row.task, "nccli" if row.task != "one pass" else row.name]
@@ -58,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", default="ABC", help="which of A to C to run (default: ABC)")
     parser.add_argument("--quick", action="store_true", help="small sizes: a smoke run")
+    parser.add_argument("--skip", default="", help="leave out contenders with this in their name")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each, the best counts (5)")
     return parser.parse_args()
 
