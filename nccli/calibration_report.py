@@ -176,7 +176,7 @@ class Interval:
         "low",
         "lower end of the 95 % bootstrap interval, which takes the bias off: it may end below the "
         "score itself; 0 of an error that is no larger than noise makes it. Of errors that sum "
-        "gaps, 95 % is nominal: near calibration 80 to 95 % were measured, of the MCE about half",
+        "gaps, 95 % is nominal: near calibration 70 to 95 % were measured, of the MCE about half",
         source=_DAVISON,
     )
     high: float | None = quantity("high", "its upper end", source=_DAVISON)

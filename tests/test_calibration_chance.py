@@ -33,7 +33,7 @@ def analyzed(logits, labels, **options):
 
 @pytest.fixture(scope="module")
 def calibrated_reports():
-    return [analyzed(*calibrated_model(seed), resamples=200) for seed in range(100)]
+    return [analyzed(*calibrated_model(seed), resamples=120) for seed in range(60)]
 
 
 def test_a_calibrated_model_shows_its_noise_floor(calibrated_reports):
@@ -46,10 +46,10 @@ def test_a_calibrated_model_shows_its_noise_floor(calibrated_reports):
 
 def test_the_test_of_calibration_rejects_a_calibrated_model_at_its_level(calibrated_reports):
     values = np.array([one.calibration_p for one in calibrated_reports])
-    assert 0.0 <= np.mean(values < 0.05) <= 0.11  # 100 x 5 %: up to 11 but for one in a hundred
+    assert 0.0 <= np.mean(values < 0.05) <= 0.134  # 60 x 5 %: up to 8 but for one in a hundred
     assert 0.35 <= np.mean(values < 0.5) <= 0.65
     above = np.mean([one.ece > one.ece_null_95 for one in calibrated_reports])
-    assert above <= 0.11
+    assert above <= 0.134
 
 
 def test_bands_hold_a_calibrated_models_accuracies(calibrated_reports):
@@ -59,8 +59,8 @@ def test_bands_hold_a_calibrated_models_accuracies(calibrated_reports):
         for entry in one.bins
         if entry.count >= 20
     ]
-    assert len(inside) > 900
-    assert 0.93 <= np.mean(inside) <= 0.975  # accuracies are counts: bands are a little wide
+    assert len(inside) > 500
+    assert 0.92 <= np.mean(inside) <= 0.98  # accuracies are counts: bands are a little wide
 
 
 def test_intervals_cover_what_they_estimate_at_the_nominal_rate(calibrated_reports):
@@ -80,20 +80,20 @@ def test_intervals_cover_what_they_estimate_at_the_nominal_rate(calibrated_repor
 ERRORS = ("ece", "ece_equal_mass", "ece_classwise", "ece_smooth", "ece_squared_debiased")
 
 
-@pytest.mark.parametrize("sharpness", [1.0, 1.15, 1.4, 2.0])
+@pytest.mark.parametrize("sharpness", [1.15, 2.0])
 def test_intervals_of_errors_cover_them_near_calibration_and_far(sharpness):
     big_logits, big_labels = calibrated_model(10_000, count=300_000)
     truth = calibration.score(sharpness * big_logits, big_labels)
     hits = {name: [] for name in ERRORS}
-    for seed in range(40):
+    for seed in range(30):
         logits, labels = calibrated_model(seed, count=1_000)
-        one = analyzed(sharpness * logits, labels, resamples=200)
+        one = analyzed(sharpness * logits, labels, resamples=100)
         for name, found in hits.items():
             interval = getattr(one.intervals, name)
             # of so many samples even the truth has a little noise
             low, high = interval.low - 5e-4, interval.high + 5e-4
             found.append(low <= getattr(truth, name) <= high)
-    least = dict.fromkeys(ERRORS, 0.72)  # of 40; the median is near 0.88
+    least = dict.fromkeys(ERRORS, 0.65)  # of 30; most are near 0.85
     least["ece_smooth"] = 0.6  # the width of its kernel hangs on the number of samples
     for name, found in hits.items():
         assert np.mean(found) >= least[name], name
@@ -101,7 +101,7 @@ def test_intervals_of_errors_cover_them_near_calibration_and_far(sharpness):
 
 def test_two_calibrated_models_are_seldom_told_apart():
     false = dict.fromkeys(ERRORS, 0)
-    for seed in range(30):
+    for seed in range(15):
         logits, labels = calibrated_model(seed, count=800)
         noise = np.random.default_rng(seed).normal(size=logits.shape)
         one = resampled(logits, labels, "cross-entropy", 0.0)
@@ -111,24 +111,27 @@ def test_two_calibrated_models_are_seldom_told_apart():
                 false[row.score] += row.better is not None
             if row.score == "mce":
                 assert row.better is None  # one bin decides it
-    assert all(count <= 5 for count in false.values()), false
+    assert all(count <= 3 for count in false.values()), false
 
 
 def test_an_unbiased_score_has_no_bias(calibrated_reports):
     assert {one.intervals.ece_squared_debiased.bias for one in calibrated_reports} == {0.0}
 
 
-@pytest.mark.parametrize("name", ["ece", "ece_classwise", "ece_equal_mass"])
-def test_small_samples_bias_is_stated_and_taken_off(name):
-    biases, excesses = [], []
+def test_small_samples_bias_is_stated_and_taken_off():
+    names = ("ece", "ece_classwise", "ece_equal_mass")
     big_logits, big_labels = calibrated_model(10_000, count=300_000)
-    truth = getattr(calibration.score(2.0 * big_logits, big_labels), name)
-    for seed in range(40):
+    truth = calibration.score(2.0 * big_logits, big_labels)
+    biases, excesses = {name: [] for name in names}, {name: [] for name in names}
+    for seed in range(30):
         logits, labels = calibrated_model(seed, count=300)
-        one = analyzed(2.0 * logits, labels, resamples=200)
-        biases.append(getattr(one.intervals, name).bias)
-        excesses.append(getattr(one, name) - truth)
-    assert abs(np.mean(excesses) - np.mean(biases)) < 0.4 * np.mean(excesses) + 0.003
+        one = analyzed(2.0 * logits, labels, resamples=100)
+        for name in names:
+            biases[name].append(getattr(one.intervals, name).bias)
+            excesses[name].append(getattr(one, name) - getattr(truth, name))
+    for name in names:
+        bias, excess = np.mean(biases[name]), np.mean(excesses[name])
+        assert abs(excess - bias) < 0.4 * excess + 0.004, name
 
 
 def test_resamples_start_from_the_data_themselves():
@@ -239,7 +242,7 @@ def test_the_change_is_paired():
 def resampled(logits, labels, loss, delta, *, seed=0, epoch=5):
     metadata = Metadata(loss=loss, label_smoothing=delta, seed=seed, epoch=epoch, dataset="made")
     point = Checkpoint.from_arrays({"test": (logits, labels, logits)}, metadata=metadata)
-    return paired.analyze(point, resamples=200)
+    return paired.analyze(point, resamples=120)
 
 
 def test_differences_are_paired_by_sample():
