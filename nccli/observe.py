@@ -63,7 +63,7 @@ def _hessian(checkpoint: Checkpoint, path: Path, curves: bool) -> HessianReport:
     split = preferred_split(checkpoint, CURVED)
     more: dict[str, Any] = {}
     if curves:
-        more = {"top": SPECTRUM, "density": ("w",), "probes": 2, "steps": 20}
+        more = {"top": SPECTRUM, "spectra": ("w",), "density": ("w",), "probes": 2, "steps": 20}
     return hessian.analyze(checkpoint, split=split, path=str(path), **more)
 
 

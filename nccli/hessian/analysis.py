@@ -55,6 +55,7 @@ def analyze(
     lambda_h: float | None = None,
     with_bias: bool = False,
     top: int = 1,
+    spectra: Sequence[str] = ("w", "h", "joint"),
     density: Sequence[str] = (),
     probes: int = PROBES,
     steps: int = STEPS,
@@ -68,7 +69,8 @@ def analyze(
 ) -> HessianReport:
     """Return the measured last-layer curvature of one split, and the closed form beside it.
 
-    with_bias: the bias is a variable of the W block. top: how many of its largest eigenvalues.
+    with_bias: the bias is a variable of the W block. top: how many of its largest eigenvalues,
+    and of the other blocks' where `spectra` names them.
     density: of which of "w", "h" and "joint"; by stochastic Lanczos quadrature with so many probes
     and steps, exact for "h". smallest: the W block's smallest eigenvalue on (1-perp) x R^d.
     hierarchy: Papyan's split of its trace. exact: all eigenvalues from the dense matrix.
@@ -93,8 +95,8 @@ def analyze(
     penalties = find_penalties(checkpoint, layer, known, lambda_w, lambda_h, notes)
     found = _Measuring(checkpoint, split, layer, known, penalties, notes, max_passes)
     values = found.weight_block(top, exact=exact)
-    values |= found.feature_block(top, density="h" in density)
-    values |= found.joint(top)
+    values |= found.feature_block(top if "h" in spectra else 1, density="h" in density)
+    values |= found.joint(top if "joint" in spectra else 1)
     values |= found.on_the_means()
     if smallest:
         values |= found.smallest()
