@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from scipy.stats import spearmanr
 
 from nccli.calibration.relations import RelationReport
 from nccli.checkpoint import group_name
@@ -110,18 +110,10 @@ def _spearman(members: Sequence[RelationReport], name: str) -> float | None:
     points = [(one.ece, getattr(one, name)) for one in members if getattr(one, name) is not None]
     if len(points) < FEWEST_EPOCHS:
         return None
-    ranks = [_ranks(np.array(column)) for column in zip(*points, strict=True)]
-    spread = float(np.std(ranks[0]) * np.std(ranks[1]))
-    if spread == 0:
+    errors, others = zip(*points, strict=True)
+    if len(set(errors)) < 2 or len(set(others)) < 2:  # a constant goes with nothing
         return None
-    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean()))) / spread
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks; ties share the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[which]
-    return ranks
+    return float(spearmanr(errors, others).statistic)
 
 
 def _group(one: RelationReport) -> str:

@@ -14,7 +14,7 @@ from nccli.calibration_report import SCORED, CalibrationReport
 from nccli.checkpoint import group_name
 from nccli.render import shown
 from nccli.result import quantities
-from nccli.tables import result_heading, short_path
+from nccli.tables import grid, result_heading, short_path
 from nccli.text import visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring numpy in
@@ -28,14 +28,6 @@ BASIC = (
     "95 % intervals by bootstrap over samples. They take off the bias that few samples give a "
     "score, so that they may end below it; errors that noise explains begin at 0."
 )
-
-
-def _grid(*headings: str, title: str = "") -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold",
-                  title=Text(title, "bold"), title_justify="left")  # fmt: skip
-    for place, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="right" if place else "left", no_wrap=not place)
-    return table
 
 
 def _interval(one: Any) -> str:
@@ -64,7 +56,7 @@ def _scores(result: CalibrationReport) -> Table:
     headings = [result.split, *(["95 %"] if sampled else [])]
     if after is not None:
         headings += ["recalibrated", *(["95 %"] if sampled else [])]
-    table = _grid("", *headings)
+    table = grid("", *headings)
     for name in SCORED:
         cells = [shown(getattr(result, name))]
         if sampled:
@@ -132,7 +124,7 @@ def class_table(reports: Sequence[ClassCalibration]) -> RenderableType:
 
 def _classes(found: Sequence[ClassCalibration]) -> Table:
     named = any(one.class_name for one in found)
-    table = _grid("class", *(["name"] if named else []), "N", "predicted", "accuracy",
+    table = grid("class", *(["name"] if named else []), "N", "predicted", "accuracy",
                   "confidence", "over", "noise", "ECE")  # fmt: skip
     for one in found:
         name = [Text(visible(one.class_name or "")[:NAME_WIDTH])] if named else []
@@ -189,7 +181,7 @@ def _pair(rows: Sequence[DifferenceReport]) -> RenderableType:
 
 
 def _side(row: DifferenceReport, lines: Sequence[tuple[Any, ...]], title: str) -> Table:
-    table = _grid(title, row.baseline, row.other, "difference", "95 %", "better")
+    table = grid(title, row.baseline, row.other, "difference", "95 %", "better")
     labels = quantities(CalibrationReport)
     for score, first, second, change, low, high, better in lines:
         interval = "" if low is None or high is None else f"[{low:.2g}, {high:.2g}]"
@@ -252,7 +244,7 @@ _COLUMNS = (
 
 
 def _relations(found: Sequence[RelationReport]) -> Table:
-    table = _grid(*(heading for heading, _ in _COLUMNS))
+    table = grid(*(heading for heading, _ in _COLUMNS))
     for one in found:
         table.add_row(*(shown(getattr(one, name)) for _, name in _COLUMNS))
     return table
@@ -267,7 +259,7 @@ def _correlation(label: str, found: Sequence[Any]) -> Text:
 
 
 def _ratios(found: Sequence[Any]) -> Table:
-    table = _grid("CE over", "seed", "epoch", "norm w norm h", "logits", "temperature", "explained",
+    table = grid("CE over", "seed", "epoch", "norm w norm h", "logits", "temperature", "explained",
                   title="is the temperature the norm?")  # fmt: skip
     for one in found:
         explained = "–" if one.explained is None else f"{100 * one.explained:.0f} %"

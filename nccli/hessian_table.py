@@ -16,7 +16,7 @@ from nccli.hessian_rates import DecayReport
 from nccli.hessian_report import DensityBin, HessianReport, TheoryEigenvalue
 from nccli.render import shown
 from nccli.result import quantities
-from nccli.tables import result_heading, short_path
+from nccli.tables import grid, result_heading, short_path
 from nccli.text import visible
 
 FAINTEST = 1e-6  # share below which a decade is dust of the quadrature
@@ -37,16 +37,8 @@ def against_theory(result: HessianReport) -> RenderableType:
     return Group(heading, _numbers(result), _penalties(result), *_more(result))
 
 
-def _grid(*headings: str, title: str = "") -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold",
-                  title=Text(title, "bold"), title_justify="left")  # fmt: skip
-    for place, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="right" if place else "left")
-    return table
-
-
 def _numbers(result: HessianReport) -> Table:
-    table = _grid("", "measured", "UFM optimum", "ratio", "certified to")
+    table = grid("", "measured", "UFM optimum", "ratio", "certified to")
     for name, meaning in quantities(result).items():
         if hasattr(result, f"theory_{name}") and not meaning.records:
             measured, theory = getattr(result, name), getattr(result, f"theory_{name}")
@@ -108,7 +100,7 @@ def _rate(value: float | None) -> str:
 
 
 def _smallest(result: HessianReport) -> Table:
-    table = _grid("W block on (1-perp) x R^d", "")
+    table = grid("W block on (1-perp) x R^d", "")
     table.add_row("lambda min", f"{shown(result.lambda_min_w)} ± {result.lambda_min_w_error:.0e}")
     table.add_row("kappa regularised, null modes out", shown(result.kappa_regularised_perp_w))
     table.add_row("null modes of the softmax, from theory", shown(result.null_modes_w))
@@ -116,7 +108,7 @@ def _smallest(result: HessianReport) -> Table:
 
 
 def _hierarchy(result: HessianReport) -> Table:
-    table = _grid("trace of the W block", "", "share")
+    table = grid("trace of the W block", "", "share")
     for name in PARTS:
         value = getattr(result, name)
         share = value / result.trace_w if result.trace_w else None
@@ -127,7 +119,7 @@ def _hierarchy(result: HessianReport) -> Table:
 
 def _spectrum(result: HessianReport, name: str, title: str) -> Table:
     """The largest eigenvalues beside the theory's, each as often as its multiplicity."""
-    table = _grid("rank", "eigenvalue", "certified to", "UFM optimum", title=f"{title}, largest")
+    table = grid("rank", "eigenvalue", "certified to", "UFM optimum", title=f"{title}, largest")
     measured = getattr(result, f"spectrum_{name}")
     theory = _expanded(getattr(result, f"theory_spectrum_{name}"), len(measured))
     for rank, one in enumerate(measured, 1):
@@ -149,7 +141,7 @@ def _densities(result: HessianReport) -> Table:
     """Shares of the eigenvalues of each block by decade; JSON has finer bins, and error bars."""
     found = {"W": result.density_w, "H": result.density_h, "joint": result.density_joint}
     decades = {name: _by_decade(bins) for name, bins in found.items() if bins}
-    table = _grid("eigenvalues", *decades, title="share of the eigenvalues of each block")
+    table = grid("eigenvalues", *decades, title="share of the eigenvalues of each block")
     for decade in sorted(set().union(*decades.values()), key=lambda one: (one is not None, one)):
         label = "zero, too small or negative" if decade is None else f"1e{decade} to 1e{decade + 1}"
         cells = [_percent(shares.get(decade)) for shares in decades.values()]
@@ -172,7 +164,7 @@ def _percent(share: float | None) -> str:
 
 
 def _classes(result: HessianReport) -> Table:
-    table = _grid("class", "samples", "kappa H median", "kappa H p90", title="H block by class")
+    table = grid("class", "samples", "kappa H median", "kappa H p90", title="H block by class")
     for one in result.kappa_h_classes[:MOST_CLASSES]:
         table.add_row(str(one.label), f"{one.n:,}", shown(one.median), shown(one.p90))
     left = len(result.kappa_h_classes) - MOST_CLASSES
@@ -203,7 +195,7 @@ def _stretch_of(row: DecayReport) -> tuple[Any, ...]:
 
 
 def _decays(rows: Sequence[DecayReport]) -> Table:
-    table = _grid("epochs", "NC1 from", "to", "factor an epoch", "1-1/kappa means", "regularised")
+    table = grid("epochs", "NC1 from", "to", "factor an epoch", "1-1/kappa means", "regularised")
     for row in rows:
         table.add_row(
             f"{row.epoch_from} - {row.epoch_to}",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from nccli.regime import Answer, crossing, value_at
 from nccli.render import shown
 from nccli.result import quantities
 from nccli.sweep import Axis, SweepPoint, place
+from nccli.tables import grid
 from nccli.text import plural
 
 MOST_ANSWERS = 20  # rows of the second table: a screen of them
@@ -42,7 +42,7 @@ def sweep_table(
         if sum(_cells(one, cells) for one, cells in columns.items()) > width:
             del columns[name]
             left_out.append(name)
-    table = _grid()
+    table = grid()
     for name in columns:
         table.add_column(_title(name), justify="right", overflow="fold")
     for row in zip(*columns.values(), strict=True):
@@ -77,10 +77,6 @@ def _heading(points: Sequence[SweepPoint], moving: Sequence[str]) -> Text:
     }
     follows = " d=K" if "dim" not in moving and _moves(points, "dim") else ""
     return Text(f"unconstrained feature model  {place(fixed)}{follows}", style="bold")
-
-
-def _grid() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
 
 
 # --- the answers --------------------------------------------------------------------------------
@@ -196,7 +192,7 @@ def _turns_table(found: Sequence[Answer]) -> RenderableType:
     if all(row["d"] == row["K"] for row in rows):
         same.add("d")
     names = [name for name in rows[0] if name not in same & MAY_STAND_STILL]
-    table = _grid()
+    table = grid()
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
     for row in rows[:MOST_ANSWERS]:

@@ -41,9 +41,13 @@ def results_table(results: Sequence[Any], convention: Convention | None = None) 
     return Group(*parts, *([] if convention is None else [_text(convention.line, "dim")]))
 
 
-def _grid(*, title: str = "") -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=_text(title, "bold"),
-                 title_justify="left", header_style="bold", show_header=True)  # fmt: skip
+def grid(*headings: str, title: str = "") -> Table:
+    """A table without lines; the first column on the left, numbers on the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=_text(title, "bold"),
+                  title_justify="left", header_style="bold", show_header=True)  # fmt: skip
+    for place, heading in enumerate(headings):
+        table.add_column(_text(heading), justify="right" if place else "left")
+    return table
 
 
 def _text(value: object, style: str = "") -> Text:
@@ -59,7 +63,7 @@ def _full(results: Sequence[Any], convention: Convention | None) -> RenderableTy
         from nccli.hessian_table import against_theory
 
         return against_theory(results[0])
-    table = _grid()
+    table = grid()
     table.add_column("")
     columns = [column for row in rows for column in _columns_of(row)]
     for name, _ in columns:
@@ -78,10 +82,8 @@ def _full(results: Sequence[Any], convention: Convention | None) -> RenderableTy
 
 
 def _columns_of(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """A split's own column, and beside it its intervals, or its scores after scaling."""
+    """A split's own column, and beside it its intervals."""
     columns = [(row["split"], row)]
-    if row.get("calibrated") is not None:
-        columns.append(("after T, cross-fitted", row["calibrated"]))
     if row.get("intervals") is not None:
         found = {name: _interval(one) for name, one in row["intervals"].items()}
         columns.append(("95 % interval", found))
@@ -94,8 +96,7 @@ def _interval(one: dict[str, Any] | None) -> str:
 
 _HEADING = (
     "path", "split", "epoch", "loss_name", "label_smoothing", "seed", "num_classes", "dim", "notes",
-    "bins", "calibrated", "intervals", "rank_cut", "rank_gap", "lambda_h_source",
-    "fold_temperatures", "bias_included", "status",
+    "intervals", "rank_cut", "rank_gap",
 )  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def _run_heading(members: Sequence[Any]) -> Text:
 
 
 def _brief(members: Sequence[Any], convention: Convention | None) -> Table:
-    table = _grid()
+    table = grid()
     columns = {name: one for name, one in meanings(members[0], convention).items() if one.brief}
     by_file = any(result.epoch is None for result in members)
     if by_file:
@@ -184,7 +185,7 @@ _WHICH = (
 
 def closed_form(reports: Sequence[UFMReport]) -> RenderableType:
     """Minimiser and condition numbers, a column a delta; the spectrum where there is one."""
-    table = _grid()
+    table = grid()
     table.add_column("")
     for report in reports:
         name = "CE" if report.label_smoothing == 0 else f"LS {report.label_smoothing:g}"
@@ -209,7 +210,7 @@ def _problem(report: UFMReport) -> Text:
 
 
 def _spectrum(report: UFMReport) -> Table:
-    table = _grid(title="joint spectrum")
+    table = grid(title="joint spectrum")
     table.add_column("eigenvalue", justify="right")
     table.add_column("multiplicity", justify="right")
     table.add_column("block")
@@ -230,7 +231,7 @@ def findings_table(findings: Sequence[Finding]) -> RenderableType:
 
 
 def _findings(findings: Sequence[Finding]) -> Table:
-    table = _grid()
+    table = grid()
     noted = any(finding.notes or not finding.ok for finding in findings)
     for heading in ("", "file", "epoch", "K", "d", "samples", *(["notes"] if noted else [])):
         table.add_column(heading, overflow="fold")
@@ -252,7 +253,7 @@ def _findings(findings: Sequence[Finding]) -> Table:
 
 def comparison_table(rows: Sequence[Comparison]) -> Table:
     """Means and spread of both groups, their ratio (Δ: difference), and which is better."""
-    table = _grid()
+    table = grid()
     table.add_column("last epoch", no_wrap=True)
     for heading in (rows[0].baseline, rows[0].other, "ratio, 95 % interval"):
         table.add_column(_text(heading), justify="right", overflow="fold")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nccli.calibration import resample
 from nccli.calibration.bins import Ranked, ranked
 from nccli.calibration.consistency import by_chance, with_bands
+from nccli.calibration.intervals import change_intervals, intervals
 from nccli.calibration.predictions import (
     Predictions,
     look_like_probabilities,
@@ -18,16 +18,13 @@ from nccli.calibration.predictions import (
     open_predictions,
     zero_probabilities,
 )
-from nccli.calibration.resample import Replicates
+from nccli.calibration.recalibration import Recalibration
+from nccli.calibration.resample import RESAMPLES, Replicates, groups_of, replicates
 from nccli.calibration.scores import bin_sensitivity, bin_sums, scores_of
 from nccli.calibration.smooth import coverages
 from nccli.calibration.statistics import Scaling, Statistics, TopClasses, collect
 from nccli.calibration.temperature import (
     FOLDS,
-    Temperature,
-    cross_fit,
-    fit_temperature,
-    stratified_folds,
 )
 from nccli.calibration_report import CalibrationReport, ScoreIntervals, Scores
 from nccli.checkpoint import Checkpoint
@@ -63,7 +60,7 @@ def analyze(
     protocol: str = "cross-fit",
     method: str = "temperature",
     probabilities: bool = False,
-    resamples: int = resample.RESAMPLES,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     threads: int | None = None,
     watch: Callable[[int], None] = nobody,
@@ -95,7 +92,7 @@ def analyze(
     fitted_on = None if fit is None else open_predictions(checkpoint, fit, **options)
     measuring = _Measuring(found, num_bins=num_bins, resamples=resamples, seed=seed)
     before = measuring.scored(found, None)
-    again = _Recalibration(found, fitted_on, split=split, fit=fit, folds=folds, method=method)
+    again = Recalibration(found, fitted_on, split=split, fit=fit, folds=folds, method=method)
     again.run(paper=protocol == "paper")
     after = None
     if again.predictions is not None:
@@ -175,31 +172,36 @@ class _Measuring:
 
     def scored(self, found: Predictions, scaling: Scaling | None) -> _Scored:
         """Scores, and where resamples are wanted their intervals and the bands of chance."""
+        groups = None
+        if self._resamples:
+            groups = groups_of(
+                found.count, found.num_classes, self._num_bins,
+                seed=self._seed, classwise=self._classwise,
+            )  # fmt: skip
         statistics = collect(
-            found, num_bins=self._num_bins, classwise=self._classwise, scaling=scaling
-        )
-        odds_N = statistics.odds_N.copy() if self._resamples else statistics.odds_N
+            found, num_bins=self._num_bins, classwise=self._classwise, groups=groups,
+            scaling=scaling,
+        )  # fmt: skip
+        odds_N = statistics.odds_N if groups is None else statistics.odds_N.copy()
         samples = ranked(odds_N)
         scores = scores_of(statistics, samples, num_bins=self._num_bins)
-        if not self._resamples:
+        if groups is None:
             return _Scored(
                 statistics=statistics, samples=samples, scores=scores, drawn=None, intervals=None,
                 chance={},
             )  # fmt: skip
         sums = bin_sums(samples, self._num_bins)
         chance = by_chance(samples, sums, simulations=self._resamples, seed=self._seed)
-        cells = self._num_bins * found.num_classes
-        drawn = resample.replicates(
-            found, statistics.odds_N, samples, num_bins=self._num_bins,
-            classwise=self._classwise and resample.can_group(cells),
-            resamples=self._resamples, seed=self._seed, scaling=scaling,
+        drawn = replicates(
+            statistics, samples, groups, num_bins=self._num_bins,
+            resamples=self._resamples, seed=self._seed,
         )  # fmt: skip
         return _Scored(
             statistics=statistics,
             samples=samples,
             scores=replace(scores, bins=with_bands(scores.bins, chance)),
             drawn=drawn,
-            intervals=resample.intervals(scores, drawn, found.count),
+            intervals=intervals(scores, drawn, found.count),
             chance={"calibration_p": chance.p_value, "ece_null_95": chance.error_95},
         )
 
@@ -207,7 +209,7 @@ class _Measuring:
 def _change(before: _Scored, after: _Scored | None) -> ScoreIntervals | None:
     if after is None or before.drawn is None or after.drawn is None:
         return None
-    return resample.change_intervals(before.scores, after.scores, before.drawn, after.drawn)
+    return change_intervals(before.scores, after.scores, before.drawn, after.drawn)
 
 
 def _notes(found: Predictions, before: _Scored, num_bins: int) -> list[str]:
@@ -225,7 +227,7 @@ def _notes(found: Predictions, before: _Scored, num_bins: int) -> list[str]:
             "the ECE is no larger than a calibrated model's would be by chance "
             "(ece <= ece_null_95): small ECEs of few samples are noise, see ece_noise_floor"
         )
-    if before.drawn is not None and not resample.can_group(num_bins * found.num_classes):
+    if before.drawn is not None and "ece_classwise" not in before.drawn.values:
         notes.append(
             f"classwise scores have no intervals: {found.num_classes} classes in {num_bins} bins "
             "are too many to resample"
@@ -251,78 +253,3 @@ def _worst(top: TopClasses) -> dict[str, Any]:
     gaps = top.gaps_K[seen] / top.counts_K[seen]
     worst = int(np.abs(gaps).argmax())
     return {"worst_class": int(seen[worst]), "worst_class_gap": float(gaps[worst])}
-
-
-# --- recalibration ------------------------------------------------------------------------------
-
-
-class _Recalibration:
-    """What the predictions are scored with once more, and what it was fitted on."""
-
-    def __init__(
-        self,
-        found: Predictions,
-        fitted_on: Predictions | None,
-        *,
-        split: str,
-        fit: str | None,
-        folds: int,
-        method: str,
-    ) -> None:
-        self._found, self._fitted_on, self._folds = found, fitted_on, folds
-        self._split, self._fit, self._method = split, fit, method
-        self.predictions: Predictions | None = None
-        self.scaling: Scaling | None = None
-        self.whole: Temperature
-        self.fold_temperatures: tuple[float | None, ...] = ()
-        self.description = ""
-        self.notes: list[str] = []
-
-    def run(self, *, paper: bool) -> None:
-        """Fit, by folds unless told otherwise."""
-        by_folds = self._fitted_on is None and not paper
-        few = by_folds and self._found.count < self._folds
-        folds_N = np.zeros(self._found.count, np.int64)
-        if by_folds and not few:
-            folds_N = stratified_folds(self._found.labels_N, folds=self._folds)
-        where = "cross-fitted" if by_folds else f"fitted on {self._fit or self._split}"
-        if paper:
-            where += ", the scored split itself"
-        self.description = f"{self._method}, {where}"
-        if few:
-            self.whole = fit_temperature(self._found)
-            self._undefined(f"{self._found.count} samples, {self._folds} folds")
-        elif self._method == "temperature":
-            self._temperature(folds_N, by_folds=by_folds)
-        else:
-            from nccli.calibration.maps import recalibrate  # scipy takes longer than a small file
-
-            self.whole = fit_temperature(self._found)
-            fitted_on = self._found if paper else self._fitted_on
-            found = recalibrate(self._method, self._found, folds_N, fitted_on)
-            self.predictions = found.predictions
-            if not found.converged:
-                self.notes.append(f"calibrated is provisional: {self._method} did not converge")
-
-    def _temperature(self, folds_N: Integers, *, by_folds: bool) -> None:
-        if by_folds:
-            both = cross_fit(self._found, folds_N, folds=self._folds)
-            self.whole, used = both.whole, both.others
-            self.fold_temperatures = tuple(one.value for one in used)
-        else:
-            self.whole = fit_temperature(self._found)
-            other = self._fitted_on
-            used = (self.whole if other is None else fit_temperature(other),)
-            if other is not None and used[0].value is not None:
-                self.description += f", T = {used[0].value:.4g}"
-        values = [one.value for one in used]
-        failed = next((one.status for one in used if one.value is None), None)
-        if failed is not None:
-            self._undefined(f"temperature {failed}")
-            return
-        inverses_F = 1.0 / np.array(values, dtype=np.float64)
-        self.predictions = self._found
-        self.scaling = Scaling(inverses_F=inverses_F, folds_N=folds_N.astype(np.int32))
-
-    def _undefined(self, why: str) -> None:
-        self.notes.append(f"calibrated is undefined: {why}")

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from nccli.calibration.statistics import ON_EDGE, bin_edges
 from nccli.calibration_report import ReliabilityBin
 from nccli.logits import Floats, Integers
 
+ON_EDGE = 8 * np.finfo(np.float64).eps  # relative: what lies as close to an edge lies on it
 PIECE = 2**16  # samples worked on at a time: temporary arrays stay small
 
 
@@ -205,3 +205,9 @@ def reliability(sums: BinSums) -> tuple[ReliabilityBin, ...]:
 
 def _share(total: float, count: int) -> float | None:
     return float(total / count) if count else None
+
+
+def bin_edges(num_bins: int) -> Floats:
+    """The edges i/B, each the nearest double (linspace is off by one unit in places)."""
+    edges: Floats = np.arange(num_bins + 1) / num_bins
+    return edges

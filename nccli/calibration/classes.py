@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nccli.calibration.analysis import MOST_CELLS, NUM_BINS
 from nccli.calibration.predictions import open_predictions
 from nccli.calibration.statistics import collect
 from nccli.calibration_report import CalibrationReport
 from nccli.checkpoint import Checkpoint
 from nccli.collapse.spans import nobody
+from nccli.errors import ContentError
 from nccli.result import quantity, same_as
-
-NUM_BINS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,13 @@ def analyze(
     found = open_predictions(
         checkpoint, split, probabilities=probabilities, threads=threads, watch=watch
     )
-    statistics = collect(found, num_bins=num_bins or NUM_BINS)
+    num_bins = num_bins or NUM_BINS
+    if found.num_classes * num_bins > MOST_CELLS:
+        raise ContentError(
+            f"has {found.num_classes:,} classes, too many for {num_bins:,} bins each",
+            remedy="give fewer --bins",
+        )
+    statistics = collect(found, num_bins=num_bins)
     top, cells = statistics.top, statistics.cells
     assert cells is not None
     counts_K = np.bincount(found.labels_N, minlength=found.num_classes)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nccli.calibration.bins import BinSums, Ranked, doubts, pieces
-from nccli.calibration.statistics import ON_EDGE, bin_edges
+from nccli.calibration.bins import ON_EDGE, BinSums, Ranked, bin_edges, doubts, pieces
 from nccli.calibration_report import ReliabilityBin
 from nccli.logits import Floats, Integers
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from nccli.calibration import analysis
-from nccli.calibration.resample import Replicates, difference
+from nccli.calibration.intervals import difference
+from nccli.calibration.resample import Replicates
 from nccli.calibration_report import INTERVALS, CalibrationReport, Interval, Scores
 from nccli.checkpoint import Checkpoint, group_name
 from nccli.logits import load_labels

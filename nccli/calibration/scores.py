@@ -18,7 +18,8 @@ from nccli.calibration.bins import (
     sums_between,
     width_cuts,
 )
-from nccli.calibration.statistics import ClassCells, Statistics
+from nccli.calibration.class_cells import ClassCells
+from nccli.calibration.statistics import Statistics
 from nccli.calibration_report import BinChoice, Scores
 from nccli.logits import Floats, Integers
 

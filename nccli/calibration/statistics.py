@@ -1,23 +1,27 @@
-"""One pass over the logits of a split: everything that its scores are made of.
+"""One pass over the logits of a split: everything that its scores and resamples are made of.
 
-N samples, K classes, B bins, G groups of samples, n rows of a block. What belongs to the top label
-is kept as one number a sample (the signed odds); what belongs to every class is summed by class and
-bin, where only probabilities above 1/B are looked at one by one: all others share the first bin.
+N samples, K classes, n rows of a block. What belongs to the top label is kept as one number a
+sample (the signed odds); what belongs to every class is summed by class and bin (`class_cells`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from nccli.calibration.class_cells import (
+    ClassCells,
+    Groups,
+    GroupSums,
+    add_cells,
+    class_places,
+)
 from nccli.calibration.kernel import Softmax, brier_rows, own_room, softmax_block
 from nccli.calibration.predictions import Numbers, Predictions
 from nccli.collapse.spans import Span
 from nccli.logits import Floats, Integers
-
-ON_EDGE = 8 * np.finfo(np.float64).eps  # relative: what lies as close to an edge lies on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,20 +35,6 @@ class Scaling:
         """1/T of some rows."""
         scale_N: Numbers = self.inverses_F[self.folds_N[rows]].astype(dtype)
         return scale_N
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassCells:
-    """Sums by class and bin of p_k, (K, B); a bin is (i/B, (i+1)/B]."""
-
-    gaps_KB: Floats  # sum of p_k - [k = y]
-    counts_KB: Floats
-
-    @classmethod
-    def zeros(cls, num_classes: int, num_bins: int) -> ClassCells:
-        """Nothing counted yet."""
-        shape = (num_classes, num_bins)
-        return cls(gaps_KB=np.zeros(shape), counts_KB=np.zeros(shape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +66,17 @@ class Statistics:
     brier: float
     cells: ClassCells | None
     top: TopClasses
+    grouped: GroupSums | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What a pass sums beside NLL and Brier."""
+
+    num_bins: int
+    classwise: bool
+    by_top: bool
+    groups: Groups | None
 
 
 def collect(
@@ -84,25 +85,61 @@ def collect(
     num_bins: int,
     classwise: bool = True,
     by_top: bool = True,
+    groups: Groups | None = None,
     scaling: Scaling | None = None,
 ) -> Statistics:
-    """Run once through the logits; classwise, by_top: whether class cells and tops are summed."""
-    classes = found.num_classes
-    cells = ClassCells.zeros(classes, num_bins) if classwise else None
-    top = TopClasses.zeros(classes)
-    odds_N, scalars = np.empty(found.count), np.zeros(2)
-    spans = found.spans(16 * classes * num_bins if classwise else 0)
-    parts = found.over(spans, _part, odds_N, num_bins, classwise, by_top, scaling)
-    for part_scalars, part_top, part_cells in parts:
-        scalars += part_scalars
-        for name in ("counts_K", "gaps_K", "rights_K", "variances_K"):
-            getattr(top, name)[:] += getattr(part_top, name)
-        if cells is not None and part_cells is not None:
-            cells.gaps_KB[:] += part_cells.gaps_KB
-            cells.counts_KB[:] += part_cells.counts_KB
+    """Run once through the logits.
+
+    classwise, by_top: whether class cells and tops are summed. groups: what is summed by group too.
+    """
+    wanted = _Wanted(num_bins=num_bins, classwise=classwise, by_top=by_top, groups=groups)
+    odds_N, total = np.empty(found.count), _Sums.zeros(found.num_classes, wanted)
+    parts = found.over(found.spans(total.nbytes), _part, odds_N, wanted, scaling)
+    for part in parts:
+        total.add(part)
     return Statistics(
-        odds_N=odds_N, nll=float(scalars[0]), brier=float(scalars[1]), cells=cells, top=top
+        odds_N=odds_N,
+        nll=float(total.scalars[0]),
+        brier=float(total.scalars[1]),
+        cells=total.cells,
+        top=total.top,
+        grouped=total.grouped,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """What the rows of a span add up to."""
+
+    scalars: Floats  # NLL, Brier
+    top: TopClasses
+    cells: ClassCells | None
+    grouped: GroupSums | None
+
+    @classmethod
+    def zeros(cls, num_classes: int, wanted: _Wanted) -> _Sums:
+        """Nothing summed yet."""
+        bins, groups = wanted.num_bins, wanted.groups
+        return cls(
+            scalars=np.zeros(2),
+            top=TopClasses.zeros(num_classes),
+            cells=ClassCells.zeros(num_classes, bins) if wanted.classwise else None,
+            grouped=None if groups is None else GroupSums.zeros(groups, num_classes, bins),
+        )
+
+    def _arrays(self) -> list[Floats]:
+        parts = [part for part in (self.top, self.cells, self.grouped) if part is not None]
+        return [self.scalars, *(getattr(part, one.name) for part in parts for one in fields(part))]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the sums."""
+        return sum(array.nbytes for array in self._arrays())
+
+    def add(self, other: _Sums) -> None:
+        """Take what another span has."""
+        for own, more in zip(self._arrays(), other._arrays(), strict=True):
+            own += more
 
 
 def softmax_blocks(
@@ -122,26 +159,25 @@ def nll_rows(block: Softmax) -> Floats:
 
 
 def _part(
-    found: Predictions,
-    span: Span,
-    odds_N: Floats,
-    num_bins: int,
-    classwise: bool,
-    by_top: bool,
-    scaling: Scaling | None,
-) -> tuple[Floats, TopClasses, ClassCells | None]:
-    scalars, top = np.zeros(2), TopClasses.zeros(found.num_classes)
-    cells = ClassCells.zeros(found.num_classes, num_bins) if classwise else None
+    found: Predictions, span: Span, odds_N: Floats, wanted: _Wanted, scaling: Scaling | None
+) -> _Sums:
+    sums = _Sums.zeros(found.num_classes, wanted)
     for rows, block in softmax_blocks(found, span, scaling):
         odds_N[rows] = np.copysign(block.odds_N, np.where(block.right_N, 1.0, -1.0))
-        scalars += nll_rows(block).sum(), brier_rows(block).sum()
-        if by_top:
-            _add_top(top, block)
-        if cells is not None:
-            labels_N = found.labels_N[rows]
-            places = class_places(block, labels_N, num_bins)
-            _add_cells(cells, block, labels_N, places)
-    return scalars, top, cells
+        nll_N, brier_N = nll_rows(block), brier_rows(block)
+        sums.scalars[:] += nll_N.sum(), brier_N.sum()
+        if wanted.by_top:
+            _add_top(sums.top, block)
+        labels_N = found.labels_N[rows]
+        places = class_places(block, labels_N, wanted.num_bins) if wanted.classwise else None
+        if sums.cells is not None and places is not None:
+            add_cells(sums.cells, block, labels_N, places)
+        if sums.grouped is not None and wanted.groups is not None:
+            own_N = wanted.groups.own_N[rows]
+            sums.grouped.add_losses(own_N, nll_N, brier_N)
+            if wanted.groups.classwise and places is not None:
+                sums.grouped.add_cells(own_N, block, labels_N, places)
+    return sums
 
 
 def _add_top(top: TopClasses, block: Softmax) -> None:
@@ -156,88 +192,3 @@ def _add_top(top: TopClasses, block: Softmax) -> None:
         (top.variances_K, confidence_N * doubt_N),
     ):
         sums_K += np.bincount(block.top_N, weights=weights_N, minlength=classes)
-
-
-# --- every class --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassPlaces:
-    """The entries of a block that lie outside the first bin, or may: M of them."""
-
-    rows_M: Integers
-    classes_M: Integers
-    bins_M: Integers
-    p_M: Floats
-    gaps_M: Floats  # p - [k = y], without cancellation at the top
-
-
-def class_places(block: Softmax, labels_N: Integers, num_bins: int) -> ClassPlaces:
-    """Find the probabilities above 1/B, and the tops whatever they are."""
-    totals_N = (1.0 + block.odds_N) / num_bins
-    least = block.along((totals_N * (1.0 - 1e-6)).astype(block.exponentials.dtype))
-    flat = np.flatnonzero(block.exponentials > least)
-    first, second = np.divmod(flat, block.exponentials.shape[1])
-    rows_M, classes_M = (second, first) if block.axis == 0 else (first, second)
-    confidence_N = 1.0 / (1.0 + block.odds_N)
-    p_M = block.exponentials.ravel()[flat] * confidence_N[rows_M]
-    gaps_M = p_M - (classes_M == labels_N[rows_M])
-    top_gaps_N = np.where(block.right_N, -block.odds_N * confidence_N, confidence_N)
-    p_M = np.concatenate([p_M, confidence_N])
-    # (i/B, (i + 1)/B]
-    bins_M = np.ceil(p_M * (num_bins * (1.0 - ON_EDGE))).astype(np.int64) - 1
-    return ClassPlaces(
-        rows_M=np.concatenate([rows_M, np.arange(len(labels_N))]),
-        classes_M=np.concatenate([classes_M, block.top_N]),
-        bins_M=np.maximum(bins_M, 0),
-        p_M=p_M,
-        gaps_M=np.concatenate([gaps_M, top_gaps_N]),
-    )
-
-
-def class_sums(block: Softmax) -> Floats:
-    """Sum over rows of p_k (K,), the tops left out."""
-    weights_N = (1.0 / (1.0 + block.odds_N)).astype(block.exponentials.dtype)
-    by_class = block.exponentials if block.axis == 0 else block.exponentials.T
-    sums_K: Floats = (by_class @ weights_N).astype(np.float64)
-    return sums_K
-
-
-def first_bin_rest(
-    places: ClassPlaces, labels_N: Integers, top_N: Integers
-) -> tuple[Integers, Integers, Floats]:
-    """What the sums over all rows hold too much of in the first bin: rows, classes, gaps.
-
-    Sums over all rows have p of every entry that is no top, and no label.
-    """
-    listed = len(places.p_M) - len(top_N)  # the tops are not in the sums
-    # a label that is not listed lies in the first bin: the sums lack its -1
-    rows = np.arange(len(labels_N))
-    seen_N = top_N == labels_N
-    own = places.classes_M[:listed] == labels_N[places.rows_M[:listed]]
-    seen_N[places.rows_M[:listed][own]] = True
-    missing = np.flatnonzero(~seen_N)
-    return (
-        np.concatenate([places.rows_M[:listed], rows[missing]]),
-        np.concatenate([places.classes_M[:listed], labels_N[missing]]),
-        np.concatenate([-places.p_M[:listed], np.full(len(missing), -1.0)]),
-    )
-
-
-def _add_cells(cells: ClassCells, block: Softmax, labels_N: Integers, places: ClassPlaces) -> None:
-    classes, num_bins = cells.gaps_KB.shape
-    flat = places.classes_M * num_bins + places.bins_M
-    size = classes * num_bins
-    cells.gaps_KB.ravel()[:] += np.bincount(flat, weights=places.gaps_M, minlength=size)
-    counts_KB = np.bincount(flat, minlength=size).reshape(classes, num_bins)
-    cells.counts_KB[:] += counts_KB
-    cells.counts_KB[:, 0] += len(labels_N) - counts_KB.sum(axis=1)
-    _, rest_classes, rest = first_bin_rest(places, labels_N, block.top_N)
-    cells.gaps_KB[:, 0] += class_sums(block)
-    cells.gaps_KB[:, 0] += np.bincount(rest_classes, weights=rest, minlength=classes)
-
-
-def bin_edges(num_bins: int) -> Floats:
-    """The edges i/B, each the nearest double (linspace is off by one unit in places)."""
-    edges: Floats = np.arange(num_bins + 1) / num_bins
-    return edges

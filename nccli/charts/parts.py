@@ -83,17 +83,15 @@ class Binned(Protocol):
     @property
     def accuracy(self) -> float | None: ...
     @property
-    def band_low(self) -> float | None: ...
-    @property
-    def band_high(self) -> float | None: ...
+    def is_beyond(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
     """One confidence bin: edges, mean confidence and accuracy all in [0, 1].
 
-    An empty bin has `count` 0 and no confidence or accuracy (None). Between `band_low` and
-    `band_high` chance alone may put the accuracy; None where nobody knows.
+    An empty bin has `count` 0 and no confidence or accuracy (None). `is_beyond`: chance does not
+    explain how far they lie apart.
     """
 
     lower: float
@@ -101,5 +99,4 @@ class Bin:
     count: int
     confidence: float | None
     accuracy: float | None
-    band_low: float | None = None
-    band_high: float | None = None
+    is_beyond: bool = False

@@ -137,14 +137,8 @@ def _bar(one: Binned, plot: Plot) -> Bar | None:
         accuracy=accuracy * plot.rows,
         confidence=None if confidence is None else confidence * plot.rows,
         count=one.count,
-        beyond=_is_beyond(one, accuracy),
+        beyond=one.is_beyond,
     )
-
-
-def _is_beyond(one: Binned, accuracy: float) -> bool:
-    if one.band_low is None or one.band_high is None:
-        return False
-    return not one.band_low <= accuracy <= one.band_high
 
 
 def _unit(value: float | None) -> float | None:
