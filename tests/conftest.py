@@ -57,6 +57,25 @@ def simplex(num_classes=5, dim=7, per_class=6, scale=3.0, seed=0):
 
 
 @pytest.fixture
+def command(run_folder, monkeypatch, capsys):
+    """Make a function that runs a command beside the toy runs: (exit code, stdout, stderr)."""
+    from nccli.cli.app import run
+
+    monkeypatch.chdir(run_folder)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def made(name):
+        def calling(*words):
+            code = run([name, *words, "--no-cache"])
+            captured = capsys.readouterr()
+            return code, captured.out, captured.err
+
+        return calling
+
+    return made
+
+
+@pytest.fixture
 def run_folder(tmp_path):
     """A directory with a CE and an LS run of three epochs each, on disk."""
     return make_runs(tmp_path / "runs")

@@ -343,7 +343,7 @@ def test_one_sample_is_enough_for_what_it_says():
     )
     assert report.n == 1
     assert report.accuracy == 1.0
-    assert any("1 samples, 5 folds" in note for note in report.notes)
+    assert any("1 sample, 5 folds" in note for note in report.notes)
 
 
 # --- probabilities --------------------------------------------------------------------------------

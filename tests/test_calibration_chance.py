@@ -13,7 +13,6 @@ from nccli.calibration import paired
 from nccli.calibration.resample import draws, group_of
 from nccli.calibration_report import INTERVALS
 from nccli.checkpoint import Checkpoint, Metadata
-from nccli.work import ANALYSES
 
 
 def calibrated_model(seed, *, count=1_000, num_classes=4, spread=2.0):
@@ -192,6 +191,8 @@ def test_a_share_that_few_samples_make_up_has_an_interval_all_the_same(right):
     found = report.intervals.accuracy
     assert found.low <= report.accuracy <= found.high
     assert 0.05 < found.high - found.low < 0.2
+    if right in (0, 40):
+        assert report.accuracy in (found.low, found.high)
 
 
 def test_any_seed_will_do_for_any_number_of_samples():
@@ -276,9 +277,3 @@ def test_only_the_same_samples_are_paired(change):
             before=two.before, after=two.after,
         )  # fmt: skip
     assert paired.differences([one, two]) == []
-
-
-def test_every_new_analysis_is_known_to_the_commands():
-    for name in ("calibration", "class_calibration", "paired_calibration", "relations"):
-        assert callable(ANALYSES[name].function())
-        assert ANALYSES[name].result_type()

@@ -7,20 +7,10 @@ import math
 
 import pytest
 
-from nccli.cli.app import run
-
 
 @pytest.fixture
-def call(run_folder, monkeypatch, capsys):
-    monkeypatch.chdir(run_folder)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def calling(*words):
-        code = run(["hessian", *words, "--no-cache"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return calling
+def call(command):
+    return command("hessian")
 
 
 def test_everything_that_can_be_asked_for_is_in_the_json(call):

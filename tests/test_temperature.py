@@ -198,6 +198,17 @@ def test_a_temperature_fitted_on_another_split_is_that_splits():
     assert report.temperature != pytest.approx(expected, rel=1e-3)  # the scored split's own
 
 
+def test_a_split_that_decides_no_temperature_is_named():
+    logits, labels = predictions(1)
+    sure = 9.0 * np.eye(5)[labels]
+    point = Checkpoint.from_arrays(
+        {"test": (logits, labels, logits), "train": (sure, labels, sure)}
+    )
+    report = calibration.analyze(point, fit="train", resamples=0)
+    assert report.calibrated is None
+    assert any("temperature on train not identified: every" in note for note in report.notes)
+
+
 def test_the_papers_protocol_fits_on_the_scored_split_and_says_so():
     report = calibration.analyze(both_splits(), protocol="paper", resamples=0)
     logits, labels = predictions(1, sharpness=4.0)
@@ -240,7 +251,7 @@ def test_scaling_changes_no_prediction():
     logits[::2] *= np.float32(1e38)
     point = Checkpoint.from_arrays({"test": (logits, labels, logits)})
     report = calibration.analyze(point, resamples=0)
-    assert report.calibrated is None or report.calibrated.accuracy == report.accuracy
+    assert report.calibrated.accuracy == report.accuracy
 
 
 def test_an_unknown_split_to_fit_on_is_named():

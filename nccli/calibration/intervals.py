@@ -64,7 +64,8 @@ def _wilson(share: float, count: int) -> Interval:
     middle = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1.0 - share) / count + z * z / (4 * count * count))
     low, high = ((middle + side * half) / (1 + z * z / count) for side in (-1, 1))
-    return Interval(low=max(low, 0.0), high=min(high, 1.0), bias=0.0)
+    # at 0 and 1 an end is the share itself, but for rounding
+    return Interval(low=low if share > 0 else 0.0, high=high if share < 1 else 1.0, bias=0.0)
 
 
 def change_intervals(

@@ -13,6 +13,7 @@ from nccli.calibration.temperature import (
     stratified_folds,
 )
 from nccli.logits import Integers
+from nccli.text import plural
 
 
 class Recalibration:
@@ -50,7 +51,7 @@ class Recalibration:
         self.description = f"{self._method}, {where}"
         if few:
             self.whole = fit_temperature(self._found)
-            self._undefined(f"{self._found.count} samples, {self._folds} folds")
+            self._undefined(f"{plural(self._found.count, 'sample')}, {self._folds} folds")
         elif self._method == "temperature":
             self._temperature(folds_N, by_folds=by_folds)
         else:
@@ -77,7 +78,8 @@ class Recalibration:
         values = [one.value for one in used]
         failed = next((one.status for one in used if one.value is None), None)
         if failed is not None:
-            self._undefined(f"temperature {failed}")
+            where = "" if self._fit is None else f" on {self._fit}"
+            self._undefined(f"temperature{where} {failed}")
             return
         inverses_F = 1.0 / np.array(values, dtype=np.float64)
         self.predictions = self._found

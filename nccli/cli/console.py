@@ -114,8 +114,9 @@ def report(
                 sys.stdout.write("".join(to_json_line(result) for result in good))
                 sys.stdout.flush()
     shown = summary(results) if summary and results else results
-    if form == "table" and shown:
-        console().print(table(shown))
+    if form == "table":
+        if shown:
+            console().print(table(shown))
     elif form != "jsonl" or summary is not None:
         sys.stdout.write(rendered(shown, form=form))
     say_notes(shown)

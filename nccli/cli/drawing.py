@@ -37,7 +37,10 @@ def chart_width(limit: int = MAX_WIDTH) -> int:
 
 
 def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
-    """One chart over epochs for each named field, a line a run; cross-entropy keeps its marker."""
+    """One chart over epochs for each named field, a line a run; cross-entropy keeps its marker.
+
+    Axes are logarithmic but where a value is negative: a log axis would hide it.
+    """
     runs = [list(members) for _, members in groupby(results, key=run_of)]
     kinds = _kinds(results)
     charts = []
@@ -49,6 +52,7 @@ def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
             width=chart_width(),
             height=HEIGHT,
             x_log=_spread_over_decades(series),
+            y_log=not any(y is not None and y < 0 for one in series for y in one.y),
             look=look(),
         )
         charts += [Text(), as_text(chart)]
