@@ -191,6 +191,18 @@ def test_many_classes_are_sampled_and_said_so(monkeypatch):
     assert any("seeded sample of 500 of 900" in note for note in sampled.notes)
 
 
+def test_a_search_that_would_take_too_much_memory_ends_earlier_and_says_so(monkeypatch):
+    point = checkpoint(1, test=False, count=300, gain=0.2)
+    whole = hessian.analyze(point, top=6)
+    assert len(whole.spectrum_joint) == 6
+    monkeypatch.setattr("nccli.hessian.joint.SEARCH_BYTES", 1)
+    monkeypatch.setattr("nccli.hessian.direct.MAX_SIZE", 1)
+    short = hessian.analyze(point, top=6)
+    assert len(short.spectrum_joint) == 1
+    assert short.lambda_max_joint == pytest.approx(whole.lambda_max_joint, rel=1e-8)
+    assert any("spectrum_joint ends at rank 1" in note for note in short.notes)
+
+
 def test_zero_features_say_why_lambda_h_is_unknown():
     y = np.arange(30) % 3
     point = Checkpoint.from_arrays(

@@ -304,7 +304,8 @@ class _Measuring:
         if len(found.values) < min(top, size_of(self._layer)):
             self._notes.append(
                 f"spectrum_{name} ends at rank {len(found.values)}: the later eigenvalues are not "
-                f"large beside the H block, and {size_of(self._layer):,} variables are too many"
+                f"large beside the H block, or need too much memory; {size_of(self._layer):,} "
+                "variables are too many to keep"
             )
         self._told(f"lambda_max_{name}", found.converged)
         return found

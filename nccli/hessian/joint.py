@@ -32,6 +32,7 @@ from nccli.logits import Floats
 
 MAX_RATIO = 0.5  # of the largest eigenvalue of F to lambda: a term of the series is half the last
 MAX_PASSES = 60
+SEARCH_BYTES = 2**30  # of a search space and its terms; our own limit
 NEWTON_STEPS = 100
 ENOUGH = 1e-14  # relative, of a Newton step in the search space
 
@@ -52,7 +53,8 @@ def largest_joint(
     start: those of the W block, as many; bound_h: upper bound of the eigenvalues of F (loss only).
     guess: the answer without penalties, where that is known.
     None where F is not small beside the largest lambda, so that eliminating H would not converge;
-    fewer than wanted where it is not small beside the later ones.
+    fewer than wanted where it is not small beside the later ones, or their search would take too
+    much memory.
     """
     problem = Eliminated(
         layer=layer,
@@ -66,13 +68,20 @@ def largest_joint(
     lows_B = [low for low in lows_B if problem.ratio(low) <= MAX_RATIO]
     if not lows_B:
         return None
+    tolerance = TOLERANCE_SINGLE if layer.dtype == np.float32 else 10 * TOLERANCE_DOUBLE
+    kept = (_order(problem.ratio(lows_B[-1]), tolerance) + 2) * start.vectors_BKX[0].nbytes
+    lows_B = lows_B[: max(1, SEARCH_BYTES // (3 * kept))]
     first = start if guess is None else guess
     # at a symmetric point the largest may lie where no product with these vectors leads
     random_BKX = np.random.default_rng(0).standard_normal(first.vectors_BKX.shape)
     vectors_BKX = first.vectors_BKX + SALT * random_BKX / math.sqrt(random_BKX[0].size)
-    tolerance = TOLERANCE_SINGLE if layer.dtype == np.float32 else 10 * TOLERANCE_DOUBLE
     found = _search(problem, lows_B, vectors_BKX, tolerance)
     return _certified(replace(problem, layer=layer.precise), found, 10 * tolerance)
+
+
+def _order(ratio: float, tolerance: float) -> int:
+    """How many terms of the series count, where each is so much smaller than the last."""
+    return 1 + (math.ceil(math.log(tolerance / 100) / math.log(ratio)) if ratio > 0 else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +101,7 @@ def _search(
     tolerance: of the residuals, relative to each eigenvalue.
     """
     shape, wanted, lowest = vectors_BKX.shape[1:], len(lows_B), lows_B[-1]
-    ratio = problem.ratio(lowest)
-    order = 1 + (math.ceil(math.log(tolerance / 100) / math.log(ratio)) if ratio > 0 else 0)
+    order = _order(problem.ratio(lowest), tolerance)
     basis_SM = orthonormal(
         vectors_BKX.reshape(len(vectors_BKX), -1), np.zeros((0, math.prod(shape)))
     )
