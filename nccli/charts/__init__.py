@@ -8,9 +8,10 @@ No Textual, no rich, no I/O: a `Chart` is rows of `Span(text, style)`, and every
 column wide. `nccli.charts.heatmap` draws Gram matrices; it needs numpy, and is not imported here.
 """
 
+from nccli.charts.histogram import histogram
 from nccli.charts.lines import line_chart
 from nccli.charts.palette import mark, series_style
-from nccli.charts.parts import Bin, Binned, Chart, Look, Reference, Series, Span
+from nccli.charts.parts import Bin, Binned, Chart, Counts, Look, Reference, Series, Span
 from nccli.charts.reliability import reliability_chart
 from nccli.charts.spark import sparkline
 
@@ -18,10 +19,12 @@ __all__ = [
     "Bin",
     "Binned",
     "Chart",
+    "Counts",
     "Look",
     "Reference",
     "Series",
     "Span",
+    "histogram",
     "line_chart",
     "mark",
     "reliability_chart",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
+from nccli.charts.palette import channels, mixed
 from nccli.charts.parts import Look
 
 STEPS = 16  # shades on each side of zero: finer ones cost bytes over SSH and show no more
@@ -41,7 +42,7 @@ class Diverging:
         shades = LIGHT_SHADES if self.look.light else DARK_SHADES
         shade = shades[round(self.place(value) * STEPS) + STEPS]
         text = _text_on(shade)
-        return f"{_mixed(shade, text, QUIET) if quiet else text} on {shade}"
+        return f"{mixed(shade, text, QUIET) if quiet else text} on {shade}"
 
     def glyph(self, value: float) -> str:
         """The character that fills a cell which has no room for its number.
@@ -60,25 +61,15 @@ class Diverging:
 
 def _shades(below: str, zero: str, above: str) -> tuple[str, ...]:
     """All shades, from the lower end of the scale to the upper one."""
-    down = [_mixed(zero, below, step / STEPS) for step in range(STEPS, 0, -1)]
-    up = [_mixed(zero, above, step / STEPS) for step in range(STEPS + 1)]
+    down = [mixed(zero, below, step / STEPS) for step in range(STEPS, 0, -1)]
+    up = [mixed(zero, above, step / STEPS) for step in range(STEPS + 1)]
     return (*down, *up)
-
-
-@cache
-def _mixed(start: str, end: str, share: float) -> str:
-    pairs = zip(_channels(start), _channels(end), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
-
-
-def _channels(colour: str) -> list[int]:
-    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
 @cache
 def _text_on(shade: str) -> str:
     """Black or white, whichever stands out more: never below 4.5:1."""
-    linear = [_linear(channel / 255) for channel in _channels(shade)]
+    linear = [_linear(channel / 255) for channel in channels(shade)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]  # WCAG 2
     return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
 

@@ -27,15 +27,16 @@ class Glyphs:
     cursor: str
     crossing: str
     reference: str
+    broken: str
 
 
 BOX = Glyphs(
     across="─", up="│", corner="└", tick_up="┤", tick_across="┬",
-    grid="┈", cursor="┊", crossing="┼", reference="╌",
+    grid="┈", cursor="┊", crossing="┼", reference="╌", broken="✗",
 )  # fmt: skip
 SEVEN_BIT = Glyphs(
     across="-", up="|", corner="+", tick_up="+", tick_across="+",
-    grid="-", cursor=":", crossing="+", reference="=",
+    grid="-", cursor=":", crossing="+", reference="=", broken="x",
 )  # fmt: skip
 
 
@@ -61,8 +62,12 @@ class Frame:
 
     def dot(self, x: float, y: float) -> Dot:
         """The braille dot of a point, from the plot's top left corner."""
-        across = round(self.x.scale.place(x) * (self.columns * DOTS_WIDE - 1))
-        down = round((1 - self.y.scale.place(y)) * (self.rows * DOTS_HIGH - 1))
+        return self.spot(self.x.scale.inner(x), self.y.scale.inner(y))
+
+    def spot(self, x: float, y: float) -> Dot:
+        """`dot` for a place in the inner units of both axes."""
+        across = round(self.x.scale.share(x) * (self.columns * DOTS_WIDE - 1))
+        down = round((1 - self.y.scale.share(y)) * (self.rows * DOTS_HIGH - 1))
         return across, down
 
     def column(self, share: float) -> int:
@@ -130,6 +135,14 @@ def draw_x_axis(canvas: Canvas, frame: Frame, x_label: str, cursor: Tick | None)
         canvas.put(at, row, line.crossing, ink(look, "cursor"))
 
 
+def draw_broken(canvas: Canvas, frame: Frame, broken: Sequence[float]) -> None:
+    """A cross on the x axis where a file could not be read, over any tick there."""
+    for x in broken:
+        at = frame.left + frame.column(frame.x.scale.place(x))
+        cross = glyphs(frame.look).broken
+        canvas.put(at, frame.top + frame.rows, cross, ink(frame.look, "broken"))
+
+
 def draw_cursor(canvas: Canvas, frame: Frame, cursor: Tick | None) -> None:
     """The dashed vertical line; whatever is drawn after it covers it."""
     if cursor is None:
@@ -154,10 +167,24 @@ def _y_ticks(frame: Frame) -> Iterator[tuple[Tick, int]]:
 def _x_ticks(frame: Frame, ticks: Sequence[Tick], width: int) -> Iterator[tuple[Tick, int]]:
     """The ticks whose labels stay a blank apart, most deserving first, with their start column."""
     taken: list[tuple[int, int]] = []
-    for tick in ticks:
+    starts = [_label_start(frame, tick, width) for tick in ticks]
+    if len(frame.x.ticks) >= ENDS:
+        starts[:ENDS] = _ends_apart(starts, [len(tick.label) for tick in ticks], width)
+    for tick, start in zip(ticks, starts, strict=True):
         length = len(tick.label)
-        middle = frame.left + frame.column(frame.x.scale.share(tick.at))
-        start = max(0, min(middle - length // 2, width - length))
         if all(start > stop or start + length < other for other, stop in taken):
             taken.append((start, start + length))
             yield tick, start
+
+
+def _label_start(frame: Frame, tick: Tick, width: int) -> int:
+    """Where a label starts to stand centred under its tick, or as nearly as there is room."""
+    middle = frame.left + frame.column(frame.x.scale.share(tick.at))
+    length = len(tick.label)
+    return max(0, min(middle - length // 2, width - length))
+
+
+def _ends_apart(starts: Sequence[int], lengths: Sequence[int], width: int) -> list[int]:
+    """Starts of the labels of both ends, which are always shown: pushed apart if they collide."""
+    second = max(starts[1], min(starts[0] + lengths[0] + 1, width - lengths[1]))
+    return [max(0, min(starts[0], second - lengths[0] - 1)), second]

@@ -28,6 +28,7 @@ def heatmap(
     names: Sequence[str | None] = (),
     target: float | None = None,
     limit: float | None = None,
+    difference: bool = False,
     look: Look = Look(),  # noqa: B008 - frozen
 ) -> Chart:
     """The (K, K) cosines of all pairs of classes, in [-1, 1]: blue below zero, orange above.
@@ -37,13 +38,17 @@ def heatmap(
     whose ends are -`limit` and `limit`: by default the round number that holds all pairs, so
     give one to charts that are compared. Cells at least 5 columns wide hold their number (K <=
     20); more classes than fit are averaged in blocks, the diagonal left out. None and NaN are
-    empty. Without colours, and where cells are too narrow, a glyph tells the sign.
+    empty. `difference`: the matrix is that of two others, subtracted, and what has changed most is
+    read out, where else it is the pair with the largest cosine. Without colours, and where cells
+    are too narrow, a glyph tells the sign.
     Raises ValueError on a matrix that is not square, or labels or names of another length.
     """
     cosines_KK = as_cosines(matrix)
     numbers, known_names = _labels(labels, names, len(cosines_KK), look)
-    worst = worst_pair(cosines_KK)
-    words = _readouts(worst, numbers, known_names)
+    worst = worst_pair(abs(cosines_KK) if difference else cosines_KK)
+    if worst is not None and difference:
+        worst = (*worst[:2], float(cosines_KK[worst[:2]]))
+    words = _readouts(worst, numbers, known_names, difference=difference)
     if too_small(width, height):
         lines = [(words[-1], "")] if words else []
         return small_card(title, lines, width=width, height=height, look=look)
@@ -81,13 +86,20 @@ def _labels(
 
 
 def _readouts(
-    worst: tuple[int, int, float] | None, numbers: Sequence[str], names: Sequence[str]
+    worst: tuple[int, int, float] | None,
+    numbers: Sequence[str],
+    names: Sequence[str],
+    *,
+    difference: bool,
 ) -> list[str]:
     """The extreme pair in words, the longest form first."""
     if worst is None:
         return []
     one, other, cosine = worst
-    pair, value = f"worst pair {numbers[one]}-{numbers[other]}", f"cos {decimal(cosine, 2)}"
+    what = "largest change" if difference else "worst pair"
+    sign = "+" if difference and cosine > 0 else ""
+    pair, value = f"{what} {numbers[one]}-{numbers[other]}", f"{sign}{decimal(cosine, 2)}"
+    value = value if difference else f"cos {value}"
     full = [f"{pair} ({names[one]}, {names[other]})  {value}"] if names else []
     return [*full, f"{pair}  {value}"]
 

@@ -2,25 +2,33 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
 
-from nccli.charts.canvas import Canvas, Cell, Dot, Dots, cell_of
+from nccli.charts.axes import cursor_tick, on_axis, x_axis, y_axis
+from nccli.charts.canvas import Canvas
 from nccli.charts.card import empty_card, small_card, too_small
-from nccli.charts.curves import Curve, Point, curve
-from nccli.charts.frame import Frame, draw_cursor, draw_title, draw_x_axis, draw_y_axis, glyphs
+from nccli.charts.curves import Curve, between_ends, curve
+from nccli.charts.frame import (
+    Frame,
+    draw_broken,
+    draw_cursor,
+    draw_title,
+    draw_x_axis,
+    draw_y_axis,
+    glyphs,
+)
 from nccli.charts.lettering import clean, short
 from nccli.charts.palette import bold, ink, mark, series_style
 from nccli.charts.parts import Chart, Look, Reference, Series
-from nccli.charts.scale import Axis, Scale, Tick, end_tick, step_axis, value_axis
+from nccli.charts.scale import Axis
 from nccli.charts.tags import Tag, fit_tags, place_tags
+from nccli.charts.traces import draw_traces
+from nccli.charts.view import Range, View
 from nccli.text import plural
 
 CHROME_ROWS = 3  # title, x axis, x tick labels
 NARROWEST_PLOT = 10
 ROOM_FOR_X_LABEL = 40
-CROWDED = 0.6  # points per column; above it, marking every point hides the line
-MARKER_GAP = 8  # dots (4 columns, 2 rows) between the markers of a crowded curve
-LONELY = 4  # dots to both neighbours from which a point of a crowded curve keeps its marker
+LOG_LACKS = "nothing above 0 for a log axis"
 TAG_GAP = 2  # cells between the plot and the direct labels
 
 
@@ -37,40 +45,93 @@ def line_chart(
     references: Sequence[Reference] = (),
     look: Look = Look(),  # noqa: B008 - frozen
     lines: bool = True,
+    x_range: Range | None = None,
+    y_range: Range | None = None,
+    fit: bool = False,
+    broken: Sequence[float] = (),
 ) -> Chart:
     """Curves as braille lines with a marker on each point, labelled where they end.
 
     `width` x `height` in cells. `cursor` is an x value, shown as a dashed line behind the
     curves. `lines=False` draws points only. A crowded curve (more than 0.6 points per column)
     marks only every few cells, and always its first, last, lone and cursor points.
+
+    `x_range` shows only that stretch of x, and fits the y axis to it; `y_range` sets the y axis,
+    so that charts can share one: its ends are rounded outward as always. What lies beyond is cut
+    off at the border, and labels tell the last value in view. `fit` keeps references from
+    stretching the y axis. `broken` are x values without a readable file, crossed on the x axis.
+    Raises ValueError on a range that is not finite or not low end first.
     """
-    curves = [curve(one, y_log=y_log, x_log=x_log) for one in series]
+    view = View(x_log=x_log, y_log=y_log, x_range=x_range, y_range=y_range)
+    every = [curve(one, view) for one in series]
     if too_small(width, height):
-        values = [(_summary(one, look), series_style(one.kind, look)) for one in curves]
+        values = [(_summary(o, look), series_style(o.kind, look)) for o in _in_view(every, view)]
         return small_card(title, values, width=width, height=height, look=look)
-    points = [point for one in curves for point in one.points]
-    if not points:
-        reason = _why_empty(curves)
-        return empty_card(title, reason, width=width, height=height, look=look)
-    y = _y_axis(points, references, log=y_log, rows=height - CHROME_ROWS, look=look)
+    rows = height - CHROME_ROWS
+    found = _on_y_axis(every, () if fit else references, view, rows, look)
+    if isinstance(found, str):
+        return empty_card(title, found, width=width, height=height, look=look)
+    curves, y = found
     tags = [*_curve_tags(curves, y, look), *_reference_tags(references, y, look)]
     texts = fit_tags(tags, _tag_room(width, y), look)
-    x_values = [x for x, _ in points]
     columns = _columns(width, y, texts, clean(x_label, look))
-    x = step_axis(x_values, log=x_log, columns=columns, look=look)
-    frame = Frame(left=_left(y), columns=columns, rows=height - CHROME_ROWS, x=x, y=y, look=look)
+    x = x_axis(every, broken, view, columns=columns, look=look)
+    frame = Frame(left=_left(y), columns=columns, rows=rows, x=x, y=y, look=look)
     canvas = Canvas(width, height)
-    draw_title(canvas, title, _notes(curves, points), _scale_tag(x_log, y_log), look)
+    draw_title(canvas, title, _notes(curves), _scale_tag(x_log, y_log), look)
     draw_y_axis(canvas, frame)
-    tick = _cursor_tick(cursor, x.scale)
+    tick = cursor_tick(cursor, x.scale)
     draw_x_axis(canvas, frame, x_label, tick)
+    draw_broken(canvas, frame, on_axis(broken, view))
     _draw_references(canvas, frame, references)
     draw_cursor(canvas, frame, tick)
-    _draw_dots(canvas, frame, curves, lines=lines)
-    _draw_markers(canvas, frame, curves, cursor if tick else None, lines=lines)
+    draw_traces(canvas, frame, curves, cursor if tick else None, lines=lines)
     for tag in place_tags(tags, texts, frame.rows, ink(look, "note")):
         canvas.put(frame.left + columns + TAG_GAP, frame.top + tag.row, tag.text, tag.style)
     return canvas.chart()
+
+
+# --- what is in view ------------------------------------------------------------------------
+
+
+def _on_y_axis(
+    curves: Sequence[Curve], references: Sequence[Reference], view: View, rows: int, look: Look
+) -> tuple[Sequence[Curve], Axis] | str:
+    """The curves in view and their y axis, or why there is nothing to draw."""
+    reason = _why_empty(curves, view)
+    if reason:
+        return reason
+    y = y_axis(curves, references, view, rows=rows, look=look)
+    if view.y_range:
+        curves = [between_ends(one, y.scale) for one in curves]
+        if not any(one.runs for one in curves):
+            return f"no point between {_ends(view.y_range)} on the y axis"
+    return _in_view(curves, view), y
+
+
+def _in_view(curves: Sequence[Curve], view: View) -> Sequence[Curve]:
+    """The curves to label: all of them, or in a stretch those that come into view."""
+    if view.x_range is None and view.y_range is None:
+        return curves
+    return [one for one in curves if one.last is not None]
+
+
+def _why_empty(curves: Sequence[Curve], view: View) -> str:
+    """Why there is nothing to draw; empty where there is something."""
+    if any(one.runs for one in curves):
+        beneath = view.y_log and view.y_range is not None and view.y_range[1] <= 0
+        return LOG_LACKS if beneath else ""
+    if not curves:
+        return "nothing to draw: no series"
+    if any(one.hidden for one in curves):
+        return LOG_LACKS
+    if view.x_range and any(one.paths for one in curves):
+        return f"no point between {_ends(view.x_range)}"
+    return "nothing to draw: no finite values"
+
+
+def _ends(ends: Range) -> str:
+    return " and ".join(map(short, ends))
 
 
 # --- layout ---------------------------------------------------------------------------------
@@ -92,28 +153,6 @@ def _columns(width: int, y: Axis, texts: Sequence[str], x_label: str) -> int:
     if width >= ROOM_FOR_X_LABEL:
         right = max(right, min(len(x_label) + TAG_GAP, width // 5))
     return max(1, width - _left(y) - right)
-
-
-def _y_axis(
-    points: Sequence[Point], references: Sequence[Reference], *, log: bool, rows: int, look: Look
-) -> Axis:
-    """The y axis for the data, stretched to references that do not squeeze them."""
-    values = [y for _, y in points]
-    near = [r.value for r in references if _within_reach(r.value, values, log=log)]
-    room = max(2, rows // 2 if log else rows // 3)
-    return value_axis([*values, *near], log=log, room=room, look=look)
-
-
-def _within_reach(value: float, values: Sequence[float], *, log: bool) -> bool:
-    """Whether an axis stretched to `value` leaves the data a third of it or more."""
-    if not math.isfinite(value) or (log and value <= 0):
-        return False
-    low, high = min(values), max(values)
-    if log:
-        value, low, high = math.log10(value), math.log10(low), math.log10(high)
-    span = high / 2 - low / 2
-    beyond = max(value / 2 - high / 2, low / 2 - value / 2)
-    return span == 0 or beyond <= 2 * span
 
 
 # --- words ----------------------------------------------------------------------------------
@@ -176,36 +215,19 @@ def _scale_tag(x_log: bool, y_log: bool) -> str:
     return "log" if y_log else "linear"
 
 
-def _notes(curves: Sequence[Curve], points: Sequence[Point]) -> list[str]:
+def _notes(curves: Sequence[Curve]) -> list[str]:
     """What the picture alone would not say."""
-    notes = []
+    heights = [y for one in curves for _, y in one.points]
     hidden = sum(one.hidden for one in curves)
-    if hidden:
-        notes.append(f"{plural(hidden, 'point')} ≤ 0 not shown")
-    if len(points) == 1:
+    notes = [f"{plural(hidden, 'point')} ≤ 0 not shown"] if hidden else []
+    if len(heights) == 1:
         notes.append("one point")
-    elif len({y for _, y in points}) == 1:
+    elif len(set(heights)) == 1:
         notes.append("constant")
     return notes
 
 
-def _why_empty(curves: Sequence[Curve]) -> str:
-    if not curves:
-        return "nothing to draw: no series"
-    if any(one.hidden for one in curves):
-        return "nothing above 0 for a log axis"
-    return "nothing to draw: no finite values"
-
-
 # --- drawing --------------------------------------------------------------------------------
-
-
-def _cursor_tick(cursor: float | None, scale: Scale) -> Tick | None:
-    """The cursor as a tick, if it lies on the x axis."""
-    if cursor is None or not math.isfinite(cursor) or (scale.log and cursor <= 0):
-        return None
-    inner = scale.inner(cursor)
-    return end_tick(scale, cursor) if scale.low <= inner <= scale.high else None
 
 
 def _draw_references(canvas: Canvas, frame: Frame, references: Sequence[Reference]) -> None:
@@ -214,76 +236,3 @@ def _draw_references(canvas: Canvas, frame: Frame, references: Sequence[Referenc
         if math.isfinite(one.value) and _side(one.value, frame.y) == 0:
             row = frame.top + frame.row(frame.y.scale.place(one.value))
             canvas.put(frame.left, row, dash * frame.columns, ink(frame.look, "reference"))
-
-
-def _draw_dots(canvas: Canvas, frame: Frame, curves: Sequence[Curve], *, lines: bool) -> None:
-    """Braille lines, or bare dots; where curves share a cell the later one shows."""
-    for one in curves:
-        dots = Dots()
-        for run in one.runs:
-            places = [frame.dot(x, y) for x, y in run]
-            for place in places:
-                dots.add(place)
-            if lines:
-                for start, end in pairwise(places):
-                    dots.line(start, end)
-        style = series_style(one.kind, frame.look)
-        for column, row, glyph in dots.cells(frame.look):
-            canvas.put(frame.left + column, frame.top + row, glyph, style)
-
-
-def _draw_markers(
-    canvas: Canvas, frame: Frame, curves: Sequence[Curve], cursor: float | None, *, lines: bool
-) -> None:
-    """Markers on the points. Where curves meet they take turns, so that none hides another."""
-    claims: dict[Cell, list[int]] = {}
-    for one in curves:
-        for cell in _marked_cells(frame, one, cursor, lines=lines):
-            claims.setdefault(cell, []).append(one.kind)
-    turn = 0
-    for (column, row), kinds in sorted(claims.items()):
-        kind = kinds[turn % len(kinds)]
-        turn += len(kinds) > 1
-        style = series_style(kind, frame.look)
-        canvas.put(frame.left + column, frame.top + row, mark(kind, frame.look), style)
-
-
-def _marked_cells(frame: Frame, one: Curve, cursor: float | None, *, lines: bool) -> set[Cell]:
-    """Cells that get a marker: all, or when crowded those some way from the one before."""
-    dots = [frame.dot(x, y) for x, y in one.points]
-    if len(dots) > CROWDED * frame.columns:
-        always = {0, len(dots) - 1} | _at_cursor(one.points, cursor) | _lonely(dots)
-        always |= _alone(one) if lines else set()
-        dots = _thinned(dots, always)
-    return {cell_of(dot) for dot in dots}
-
-
-def _thinned(dots: Sequence[Dot], always: set[int]) -> list[Dot]:
-    """The dots at some distance from the one kept before them, and those in `always`."""
-    kept = [dots[0]]
-    for index, dot in enumerate(dots):
-        if index in always or _distance(dot, kept[-1]) >= MARKER_GAP:
-            kept.append(dot)
-    return kept
-
-
-def _lonely(dots: Sequence[Dot]) -> set[int]:
-    """Dots with room on both sides: on a log axis the low ranks, while the bulk is crowded."""
-    steps = [LONELY, *(_distance(a, b) for a, b in pairwise(dots)), LONELY]
-    return {index for index, pair in enumerate(pairwise(steps)) if min(pair) >= LONELY}
-
-
-def _distance(one: Dot, other: Dot) -> int:
-    """In dots, which are about square."""
-    return max(abs(one[0] - other[0]), abs(one[1] - other[1]))
-
-
-def _at_cursor(points: Sequence[Point], cursor: float | None) -> set[int]:
-    """The points at the cursor's x."""
-    return {index for index, (x, _) in enumerate(points) if x == cursor}
-
-
-def _alone(one: Curve) -> set[int]:
-    """Points between two gaps: no line leads to them."""
-    starts = accumulate((len(run) for run in one.runs), initial=0)
-    return {start for start, run in zip(starts, one.runs, strict=False) if len(run) == 1}

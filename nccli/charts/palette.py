@@ -1,5 +1,7 @@
 """Markers and colours, always chosen together: meaning is never colour alone."""
 
+from functools import cache
+
 from nccli.charts.parts import Look
 
 MARKERS = "●▲■◆✚○△□"
@@ -29,6 +31,10 @@ LIGHT = (
     "#555555",
 )
 
+# What a series colour is mixed with to step back; as dark and as light as surfaces get.
+DARK_SURFACE, LIGHT_SURFACE = "#121212", "#f0f0f0"
+FAINT = 0.55  # how far a faint colour is from the surface to the colour itself; by eye
+
 # role: (dark surface, light surface, without colours)
 INK = {
     "title": ("bold", "bold", "bold"),
@@ -44,6 +50,7 @@ INK = {
     "over tint": ("#742f09", "#e2a378", ""),  # half `over`, half surface: what `▒` looks like
     "under tint": ("#057a5a", "#38ac8a", ""),  # three quarters `under`: what `▓` looks like
     "count": ("#8c8c8c", "#666666", "dim"),
+    "broken": ("#f0796b", "#b3261e", "bold"),
 }
 
 
@@ -67,6 +74,25 @@ def series_style(kind: int, look: Look) -> str:
         return ""
     colours = LIGHT if look.light else DARK
     return colours[kind % len(colours)]
+
+
+def faint(kind: int, look: Look) -> str:
+    """The colour of a series kind, stepped back towards the surface; `dim` without colours."""
+    if not look.colour:
+        return "dim"
+    return mixed(LIGHT_SURFACE if look.light else DARK_SURFACE, series_style(kind, look), FAINT)
+
+
+@cache
+def mixed(start: str, end: str, share: float) -> str:
+    """The colour at `share` of the way from `start` (0) to `end` (1), all as #rrggbb."""
+    pairs = zip(channels(start), channels(end), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
+def channels(colour: str) -> list[int]:
+    """Red, green and blue of #rrggbb, 0 to 255."""
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
 def bold(style: str) -> str:

@@ -1,5 +1,6 @@
 """What goes into a chart (series, bins, references, look) and what comes out (rows of spans)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,18 +48,23 @@ class Series:
     """One curve: `x` and `y` of equal length, in drawing order; None, NaN and inf are gaps.
 
     `kind` picks marker and colour together (0 is sky `●`, 1 is orange `▲`, up to 7, then round
-    again), so a run keeps its look from chart to chart.
+    again), so a run keeps its look from chart to chart. `low` and `high` are the spread around
+    each y, over seeds say: none, or one for each x; None where there is no spread.
     """
 
     label: str
     x: Sequence[float]
     y: Sequence[float | None]
     kind: int
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
 
     def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            lengths = f"{len(self.x)} x values, {len(self.y)} y values"
-            raise ValueError(f"series {self.label!r}: x and y must pair up, got {lengths}")
+        for name, values, wanted in (("y", self.y, True), ("low", self.low, False),
+                                     ("high", self.high, False)):  # fmt: skip
+            if len(values) != len(self.x) and (wanted or len(values)):
+                lengths = f"{len(self.x)} x values, {len(values)} {name} values"
+                raise ValueError(f"series {self.label!r}: x and {name} must pair up, got {lengths}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,20 @@ class Reference:
 
     value: float
     label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a histogram counts, bin by bin: finite and not negative; `kind` picks the colour."""
+
+    label: str
+    counts: Sequence[float]
+    kind: int
+
+    def __post_init__(self) -> None:
+        wrong = [count for count in self.counts if not (math.isfinite(count) and count >= 0)]
+        if wrong:
+            raise ValueError(f"counts {self.label!r} must be finite and >= 0, got {wrong[0]}")
 
 
 class Binned(Protocol):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nccli.charts.bars import Bar, bars_of, columns_of
 from nccli.charts.canvas import DOTS_HIGH, DOTS_WIDE, Canvas, Dots, row_of
 from nccli.charts.card import empty_card, small_card, too_small
 from nccli.charts.frame import glyphs
@@ -50,33 +51,6 @@ class Plot:
         return SEVEN_BIT if self.look.ascii else BLOCKS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """One bin in plot cells: columns `start` to `stop`, heights measured from the bottom."""
-
-    start: int
-    stop: int
-    accuracy: float
-    confidence: float | None
-    count: int
-    beyond: bool  # outside of what chance allows
-
-    @property
-    def solid(self) -> float:
-        """Height of the part both agree on."""
-        return self.accuracy if self.confidence is None else min(self.accuracy, self.confidence)
-
-    @property
-    def upper(self) -> float:
-        """Height of the top of the gap."""
-        return self.accuracy if self.confidence is None else max(self.accuracy, self.confidence)
-
-    @property
-    def over(self) -> bool:
-        """Whether the model was surer than it was right."""
-        return self.confidence is not None and self.confidence > self.accuracy
-
-
 def reliability_chart(
     bins: Sequence[Binned],
     *,
@@ -89,16 +63,17 @@ def reliability_chart(
     """Solid bar: accuracy; `▒` over-confident gap, `▓` under-confident gap; cap: confidence.
 
     The dotted diagonal is perfect calibration; a star on the axis marks a bin whose accuracy lies
-    outside its band of chance. Bins that hold nothing are drawn empty. `kind` is the marker and
-    colour of the run; ECE, MCE and n belong in the caller's `title`.
+    outside its band of chance. Bins that hold nothing are drawn empty; those too narrow for a
+    column of their own are drawn as the bin they make together. `kind` is the marker and colour
+    of the run; ECE, MCE and n belong in the caller's `title`.
     """
     heading = f"{mark(kind, look)} {title}"
     if too_small(width, height):
         return small_card(heading, (), width=width, height=height, look=look)
     strip = 2 if height >= TALL else 1
-    columns = _columns(bins, width - LEFT)
-    plot = Plot(columns=columns, rows=height - 3 - strip, kind=kind, look=look)
-    bars = [bar for one in bins if (bar := _bar(one, plot)) is not None]
+    columns, rows = columns_of(bins, width - LEFT), height - 3 - strip
+    plot = Plot(columns=columns, rows=rows, kind=kind, look=look)
+    bars = bars_of(bins, columns, rows)
     if not bars:
         reason = "nothing to draw: every bin is empty"
         return empty_card(heading, reason, width=width, height=height, look=look)
@@ -111,41 +86,6 @@ def reliability_chart(
     _draw_counts(canvas, plot, bars, strip)
     _draw_beyond(canvas, plot, bars)
     return canvas.chart()
-
-
-# --- layout ---------------------------------------------------------------------------------
-
-
-def _columns(bins: Sequence[Binned], room: int) -> int:
-    """Cells across: equal bins get the same whole number of cells each."""
-    number = len(bins)
-    equal = all(abs(one.upper - one.lower - 1 / number) < 1e-6 for one in bins)
-    return room // number * number if bins and equal and number <= room else room
-
-
-def _bar(one: Binned, plot: Plot) -> Bar | None:
-    """A bin in cells; None when it holds nothing or has no place in [0, 1]."""
-    accuracy = _unit(one.accuracy)
-    lower, upper = _unit(one.lower), _unit(one.upper)
-    if one.count <= 0 or accuracy is None or lower is None or upper is None:
-        return None
-    start = min(plot.columns - 1, round(lower * plot.columns))
-    confidence = _unit(one.confidence)
-    return Bar(
-        start=start,
-        stop=max(start + 1, round(upper * plot.columns)),
-        accuracy=accuracy * plot.rows,
-        confidence=None if confidence is None else confidence * plot.rows,
-        count=one.count,
-        beyond=one.is_beyond,
-    )
-
-
-def _unit(value: float | None) -> float | None:
-    """A share, held inside [0, 1]; None for what is not a number."""
-    if value is None or not math.isfinite(value):
-        return None
-    return min(1.0, max(0.0, value))
 
 
 # --- frame ----------------------------------------------------------------------------------

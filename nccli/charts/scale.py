@@ -72,28 +72,35 @@ def value_axis(values: Sequence[float], *, log: bool, room: int, look: Look) -> 
     return Axis(scale=Scale(low=low, high=high, log=log), ticks=tuple(ticks))
 
 
-def step_axis(values: Sequence[float], *, log: bool, columns: int, look: Look) -> Axis:
-    """An x axis for finite values (epochs, ranks): it ends exactly where the data end.
+def step_axis(
+    values: Sequence[float],
+    *,
+    log: bool,
+    columns: int,
+    look: Look,
+    ends: tuple[float, float] | None = None,
+) -> Axis:
+    """An x axis for finite values (epochs, ranks): it ends exactly where the data or `ends` are.
 
     `columns` is how wide it will be drawn. Values must be positive on a log axis.
     """
-    low, high = min(values), max(values)
+    low, high = ends or (min(values), max(values))
     scale = Scale(low=low, high=high, log=False)
     if log:
         scale = Scale(low=math.log10(low), high=math.log10(high), log=True)
     if scale.high - scale.low <= max(TIGHT * max(abs(scale.low), abs(scale.high)), 1e-300):
         return _lone(scale, low)
-    ends = [end_tick(scale, value) for value in (low, high)]
-    room = max(2, columns // (LABEL_AIR + max(len(tick.label) for tick in ends)))
+    outer = [end_tick(scale, value) for value in (low, high)]
+    room = max(2, columns // (LABEL_AIR + max(len(tick.label) for tick in outer)))
     if log:
-        return Axis(scale=scale, ticks=(*ends, *_decades(scale.low, scale.high, room, look)))
+        return Axis(scale=scale, ticks=(*outer, *_decades(scale.low, scale.high, room, look)))
     step = nice_step(high / 2 - low / 2, (room + 1) // 2)
     if all(float(value).is_integer() for value in values):
         step = max(step, 1.0)
     inside = _multiples(low, high, step)
     labels = _linear_labels([*inside, low, high], step, look)
     ticks = [Tick(at=at, label=label) for at, label in zip(inside, labels, strict=False)]
-    return Axis(scale=scale, ticks=(*ends, *ticks))
+    return Axis(scale=scale, ticks=(*outer, *ticks))
 
 
 def end_tick(scale: Scale, value: float) -> Tick:
@@ -193,7 +200,8 @@ def _log_ends(exponents: list[float]) -> tuple[float, float]:
     factors = range(1, 2) if high - low >= SNAP_DECADES else range(1, 10)
     down = [at for at, _, _ in _rounds(low, factors) if at <= low + 1e-9]
     up = [at for at, _, _ in _rounds(high, factors) if at >= high - 1e-9]
-    return max(down), min(up)
+    # The tolerance of 1e-9 must not leave the data themselves a hair outside.
+    return min(max(down), low), max(min(up), high)
 
 
 def _rounds(near: float, factors: Sequence[int]) -> list[tuple[float, int, int]]:
