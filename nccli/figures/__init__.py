@@ -8,6 +8,7 @@ same bytes.
 """
 
 from nccli.figures.metrics import COLUMN, FORMATS, PAGE, check_figure, save_metric_figure
+from nccli.figures.plotted import plotted_figure, plotted_figure_bytes
 from nccli.figures.reliability import save_reliability_figure
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "FORMATS",
     "PAGE",
     "check_figure",
+    "plotted_figure",
+    "plotted_figure_bytes",
     "save_metric_figure",
     "save_reliability_figure",
 ]

@@ -24,14 +24,14 @@ def set_scale(axes: Axes, which: Literal["x", "y"], values: list[float], log: bo
         log = len(positive) == len(defined) > 0 and max(positive) / min(positive) >= LOG_FROM
     if not log or not positive:
         axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=which == "x"))
-        axis.set_major_formatter(_plain)
+        axis.set_major_formatter(plain)
         _set_linear_limits(axes, which, defined)
         return False
     rescale("log", nonpositive="mask")
     decades = math.log10(max(positive) / min(positive))
     subs = (1.0,) if decades > 1.7 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(_power if min(positive) < 5e-4 or max(positive) >= 1e5 else _plain)
+    axis.set_major_formatter(_power if min(positive) < 5e-4 or max(positive) >= 1e5 else plain)
     axis.set_minor_formatter(NullFormatter())
     return True
 
@@ -44,7 +44,8 @@ def _set_linear_limits(axes: Axes, which: str, defined: Sequence[float]) -> None
         axes.set_ylim(-0.04 * top, 1.06 * top)  # from 0, with its line and markers whole
 
 
-def _plain(value: float, _: float = 0) -> str:
+def plain(value: float, _: float = 0) -> str:
+    """Return a number as a tick label, six significant digits at most."""
     text = f"{value:g}"
     return _scientific(text) if "e" in text else text.replace("-", "−")
 

@@ -152,7 +152,7 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], line: dict[str, Any], log:
     """One curve with its markers, or the mean of several over the thin curves themselves."""
     if len(curves) == 1:
         values = list(curves[0].values())
-        axes.plot(list(curves[0]), values, **line, markevery=_marked(values))
+        axes.plot(list(curves[0]), values, **line, markevery=marked(values))
         return
     for curve in curves:
         thin = {"color": line["color"], "ls": line["ls"], "lw": 0.5, "alpha": 0.5}
@@ -160,10 +160,10 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], line: dict[str, Any], log:
     if curves:
         epochs, mean, low, high = mean_and_spread(curves, log=log)
         axes.fill_between(epochs, low, high, color=line["color"], alpha=0.15, lw=0)
-        axes.plot(epochs, mean, **line, markevery=_marked(mean.tolist()))
+        axes.plot(epochs, mean, **line, markevery=marked(mean.tolist()))
 
 
-def _marked(values: Sequence[float]) -> list[int]:
+def marked(values: Sequence[float]) -> list[int]:
     """Where a line has markers: at every point, at some of many, always at one between gaps."""
     step = math.ceil(len(values) / MANY) or 1
     padded = [math.nan, *values, math.nan]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nccli.calibration_report import CalibrationReport, ReliabilityBin
-from nccli.checkpoint import group_name
 from nccli.errors import ContentError
 from nccli.figures.axes import set_scale
 from nccli.figures.metrics import COLUMN, DPI, PAGE, check_figure
 from nccli.figures.style import GREY, METADATA, matplotlib_ready, pen, printable
 from nccli.publish import publish_bytes
+from nccli.text import group_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

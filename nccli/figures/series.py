@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nccli.checkpoint import group_name
 from nccli.errors import UsageError
+from nccli.text import group_name
 
 Floats = NDArray[np.float64]
 Curve = dict[int, float]  # value by epoch, in order; nan where it is undefined

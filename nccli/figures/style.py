@@ -41,6 +41,7 @@ STYLE: Any = {
     "ytick.minor.width": 0.4,
     "xtick.minor.size": 1.5,
     "ytick.minor.size": 1.5,
+    "hatch.linewidth": 0.4,
     "legend.frameon": False,
     "legend.handlelength": 2.6,
     "legend.columnspacing": 1.4,

@@ -1,0 +1,86 @@
+"""The figure of what one chart of the terminal shows, with its origin in the file's metadata."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nccli.charts import Reference, Series
+from nccli.errors import UsageError
+from nccli.figures.curves import curves_figure
+from nccli.figures.diagrams import Reliability, diagrams_figure
+from nccli.figures.grams import Gram, grams_figure
+from nccli.figures.metrics import DPI
+from nccli.figures.style import METADATA, matplotlib_ready
+from nccli.text import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Settings of matplotlib are the process's, and exports run in threads.
+_ALONE = threading.Lock()
+
+
+class Drawable(Protocol):
+    """The numbers behind a chart, as `nccli.export.Plotted` holds them."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def series(self) -> Sequence[Series]: ...
+    @property
+    def x_label(self) -> str: ...
+    @property
+    def x_log(self) -> bool: ...
+    @property
+    def y_log(self) -> bool: ...
+    @property
+    def references(self) -> Sequence[Reference]: ...
+    @property
+    def diagrams(self) -> Sequence[Reliability]: ...
+    @property
+    def matrices(self) -> Sequence[Gram]: ...
+
+
+def plotted_figure_bytes(plotted: Drawable, form: str, *, notes: Sequence[str]) -> bytes:
+    """Return the figure as svg, pdf or png; the same input gives the same bytes.
+
+    notes: lines that say where the numbers come from; they are in the description of an svg or
+    png, the keywords of a pdf. Raises UsageError where there is nothing that a figure shows.
+    """
+    content = io.BytesIO()
+    with _ALONE, matplotlib_ready():
+        figure = plotted_figure(plotted)
+        metadata = _metadata(form, plotted.title, notes)
+        figure.savefig(content, format=form, dpi=DPI, metadata=metadata)
+    return content.getvalue()
+
+
+def plotted_figure(plotted: Drawable) -> Figure:
+    """Return the matplotlib figure: curves, reliability diagrams or Gram matrices.
+
+    To be called within `matplotlib_ready`.
+    """
+    if plotted.series:
+        return curves_figure(
+            plotted.series,
+            title=plotted.title,
+            x_label=plotted.x_label,
+            x_log=plotted.x_log,
+            y_log=plotted.y_log,
+            references=plotted.references,
+        )
+    if plotted.diagrams:
+        return diagrams_figure(plotted.diagrams, title=plotted.title)
+    if plotted.matrices:
+        return grams_figure(plotted.matrices, title=plotted.title)
+    raise UsageError("nothing that a figure shows", remedy="export it as csv")
+
+
+def _metadata(form: str, title: str, notes: Sequence[str]) -> dict[str, Any]:
+    found = METADATA[form] | {"Title": visible(title)}
+    if form == "pdf":
+        return found | {"Subject": "exported by nccli", "Keywords": "; ".join(notes)}
+    return found | {"Description": "\n".join(notes)}
