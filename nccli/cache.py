@@ -48,8 +48,10 @@ FORMAT_VERSION = 1
 # an option, or of its notes: what is in people's caches then no longer counts.
 METRIC_VERSIONS = {
     "collapse": 1, "sampled": 1, "classes": 1, "gram": 1, "calibration": 2, "class_calibration": 1,
-    "paired_calibration": 1, "relations": 1, "hessian": 4
+    "paired_calibration": 1, "relations": 1, "hessian": 4,
+    "observation": 1,
 }  # fmt: skip
+PARTS = {"observation": ("collapse", "calibration", "hessian")}  # whose numbers are within it
 
 RACY_NS = 2 * 10**9
 MAX_ENTRY_BYTES = 16 * 2**20  # our own limit: a larger file here is not one of ours
@@ -122,7 +124,9 @@ def _key(seen: Seen, work: Work) -> dict[str, Any]:
     key = {
         "format_version": FORMAT_VERSION,
         "nccli": __version__,
-        "metrics": METRIC_VERSIONS[work.analysis],
+        "metrics": [
+            METRIC_VERSIONS[name] for name in (work.analysis, *PARTS.get(work.analysis, ()))
+        ],
         "file": seen.identity,
         "analysis": work.analysis,
         "split": work.split,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from nccli.calibration.relations import RelationReport
-from nccli.checkpoint import group_name
 from nccli.runs import run_of
+from nccli.text import group_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

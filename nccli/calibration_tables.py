@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nccli.calibration_report import SCORED, CalibrationReport
-from nccli.checkpoint import group_name
 from nccli.render import shown
 from nccli.result import quantities
 from nccli.tables import grid, result_heading, short_path
-from nccli.text import visible
+from nccli.text import group_name, visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring numpy in
     from nccli.calibration.classes import ClassCalibration

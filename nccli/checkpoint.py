@@ -191,15 +191,6 @@ class Checkpoint:
         )
 
 
-def group_name(loss_name: str | None, delta: float | None) -> str:
-    """Return the short name of a loss: CE, LS 0.05, what the file says, or that it does not."""
-    if loss_name is None and delta is None:
-        return "unknown loss"
-    if loss_name == "label-smoothing" or (loss_name is None and delta):
-        return "LS" if delta is None else f"LS {delta:g}"
-    return "CE" if loss_name in ("cross-entropy", None) else loss_name
-
-
 def count_classes(weight: NDArray[Any] | LazyArray | None, splits: Mapping[str, Split]) -> int:
     """Return K: the rows of W, else the logits' columns, else the largest label + 1."""
     if weight is not None:

@@ -37,6 +37,7 @@ __all__ = [
     "compare",
     "deepest",
     "describe",
+    "seed_pairs",
     "t_interval",
     "trajectory",
 ]

@@ -10,11 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nccli.checkpoint import group_name
 from nccli.crossing import Crossing
 from nccli.render import shown
 from nccli.tables import short_path
-from nccli.text import visible
+from nccli.text import group_name, visible
 
 
 def crossings_table(found: Sequence[Crossing]) -> RenderableType:

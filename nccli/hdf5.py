@@ -35,11 +35,12 @@ from nccli.checkpoint import (
     count_classes,
 )
 from nccli.errors import ContentError, FormatError, NotFoundError, locate_errors
+from nccli.identity import Identity
 from nccli.publish import publish_bytes
-from nccli.stored import Identity, lazy_array
+from nccli.stored import lazy_array
 from nccli.text import plural
 
-__all__ = ["Identity", "locate_errors", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Identity", "locate_errors", "read_checkpoint", "reopened", "write_checkpoint"]
 
 MAX_ROOT_NAMES = 1_000  # a checkpoint has a handful; a file with more is not one
 
@@ -234,11 +235,12 @@ def _dataset(group: h5py.Group, name: str, *, kind: str, rank: int) -> h5py.Data
 
 
 def _lazy(dataset: h5py.Dataset, path: Path, identity: Identity) -> LazyArray:
-    return lazy_array(dataset, path, identity, _reopened)
+    return lazy_array(dataset, path, identity, reopened)
 
 
 @contextmanager
-def _reopened(path: Path) -> Iterator[h5py.File]:
+def reopened(path: Path) -> Iterator[h5py.File]:
+    """Open a file without a lock; every error in it is an InputError that names the file."""
     with locate_errors(path), _opened(path) as file:
         yield file
 

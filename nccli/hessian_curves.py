@@ -58,7 +58,10 @@ def theory_series(
 def density_series(
     results: Sequence[HessianReport], labels: Sequence[str], block: Block
 ) -> list[Series]:
-    """Share of the eigenvalues in each bin, over the middle of the bin on a log axis."""
+    """Share of the eigenvalues in each bin, over the middle of the bin on a log axis.
+
+    Of the W block also those of the closed form: the share that each of its values has.
+    """
     found = []
     for kind, (one, label) in enumerate(zip(results, labels, strict=True)):
         bins = [entry for entry in getattr(one, f"density_{block}") if entry.low is not None]
@@ -67,4 +70,22 @@ def density_series(
             # what lies below is dust of the quadrature, no eigenvalue of this problem
             shares = [entry.share if entry.share > DUST else None for entry in bins]
             found.append(Series(label=label, x=middles, y=shares, kind=kind))
+    if block == "w" and found:
+        found += [
+            _theory_density(one, f"{label} UFM", kind=kind)
+            for kind, (one, label) in enumerate(zip(results, labels, strict=True), len(results))
+            if one.theory_spectrum_w
+        ]
     return found
+
+
+def _theory_density(one: HessianReport, label: str, *, kind: int) -> Series:
+    """The positive eigenvalues of the closed form, and which share of all K d each of them is."""
+    total = one.num_classes * one.dim
+    positive = [entry for entry in one.theory_spectrum_w if entry.value > 0]
+    return Series(
+        label=label,
+        x=[entry.value for entry in positive],
+        y=[entry.multiplicity / total for entry in positive],
+        kind=kind,
+    )

@@ -11,13 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nccli.checkpoint import group_name
 from nccli.hessian_rates import DecayReport
 from nccli.hessian_report import DensityBin, HessianReport, TheoryEigenvalue
 from nccli.render import shown
 from nccli.result import quantities
 from nccli.tables import grid, result_heading, short_path
-from nccli.text import visible
+from nccli.text import group_name, visible
 
 FAINTEST = 1e-6  # share below which a decade is dust of the quadrature
 FINEST = -12  # the last power of ten that is told apart

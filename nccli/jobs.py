@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
@@ -94,6 +94,18 @@ class LocalPool(Executor):
             self._threads.append(thread)
             thread.start()
         return future
+
+    def prepare(self) -> None:
+        """Start the fork server now, while this process still has its own stderr.
+
+        Starting it hands that on; a terminal UI puts something in its place that has no file.
+        """
+        _prepare()  # it unblocks SIGINT, so it comes first
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, see _serve
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the workers end after the tasks that are queued. See Executor.shutdown."""

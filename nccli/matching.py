@@ -18,8 +18,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-
-import numpy as np
+from statistics import fmean
 
 from nccli.collapse_report import CollapseReport
 from nccli.errors import UsageError
@@ -179,7 +178,7 @@ def _row(
         level=place.level,
         baseline_runs=len(epochs[0]),
         other_runs=len(epochs[1]),
-        baseline_epoch=float(np.mean(epochs[0])) if epochs[0] else None,
-        other_epoch=float(np.mean(epochs[1])) if epochs[1] else None,
+        baseline_epoch=fmean(epochs[0]) if epochs[0] else None,
+        other_epoch=fmean(epochs[1]) if epochs[1] else None,
         notes=tuple(dict.fromkeys(note for note in notes if note is not None)),
     )

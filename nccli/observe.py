@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from nccli import calibration, collapse, hessian
 from nccli.batch import CURVED, SCORED, preferred_split
+from nccli.cache import recall
 from nccli.checkpoint import Checkpoint
 from nccli.compare import Observation, Trajectory, trajectory
 from nccli.errors import ContentError, InputError
-from nccli.hdf5 import locate_errors, read_checkpoint
 from nccli.hessian_report import HessianReport
 from nccli.runs import read_run
+from nccli.work import observing
 
 Part = TypeVar("Part")
 
@@ -21,23 +22,38 @@ RESAMPLES = 200  # enough for bands and intervals that are looked at
 SPECTRUM = 20  # eigenvalues that a chart shows
 
 
-def observe(path: Path, *, curves: bool = False) -> Observation:
-    """Measure everything that the comparison and the terminal UI show of one checkpoint.
+def analyze(
+    checkpoint: Checkpoint, *, split: str = "train", path: str | None = None, curves: bool = False
+) -> Observation:
+    """Measure everything of one checkpoint; a part that its content does not allow is None.
 
-    curves: also the spectrum and the density that only the terminal UI draws.
+    split: ignored, as an observation is of the whole file. curves: also the spectrum, the density
+    and the bands that only the terminal UI draws.
 
-    Raises InputError where the file cannot be read; a part that its content does not allow (no
-    classifier, no test split, one class only) is None.
+    Raises InputError where the numbers themselves are bad.
     """
-    with locate_errors(path):
-        checkpoint = read_checkpoint(path)
-        return Observation(
-            epoch=checkpoint.metadata.epoch,
-            train=_part(lambda: _collapse(checkpoint, "train", path)),
-            test=_part(lambda: _collapse(checkpoint, "test", path)),
-            calibration=_part(lambda: _calibration(checkpoint, path, curves)),
-            hessian=_part(lambda: _hessian(checkpoint, path, curves)),
-        )
+    del split
+    return Observation(
+        path=path,
+        epoch=checkpoint.metadata.epoch,
+        train=_part(lambda: collapse.analyze(checkpoint, split="train")),
+        test=_part(lambda: collapse.analyze(checkpoint, split="test")),
+        calibration=_part(lambda: _calibration(checkpoint, curves)),
+        hessian=_part(lambda: _hessian(checkpoint, curves)),
+    )
+
+
+def observe(path: Path, *, curves: bool = False, cached: bool = False) -> Observation:
+    """Measure a file, as `analyze` does, or recall what is kept of it beside the run.
+
+    Raises InputError where the file cannot be read, or its numbers are bad.
+    """
+    work = observing(curves=curves, cached=cached)
+    found = (recall(path, work) if cached else None) or work(path)
+    if isinstance(found[0], InputError):
+        raise found[0]
+    observation: Observation = found[0]
+    return observation
 
 
 def _part(measure: Callable[[], Part]) -> Part | None:
@@ -49,31 +65,27 @@ def _part(measure: Callable[[], Part]) -> Part | None:
         return None
 
 
-def _collapse(checkpoint: Checkpoint, split: str, path: Path) -> collapse.CollapseReport:
-    return collapse.analyze(checkpoint, split=split, path=str(path))
-
-
-def _calibration(checkpoint: Checkpoint, path: Path, curves: bool) -> calibration.CalibrationReport:
+def _calibration(checkpoint: Checkpoint, curves: bool) -> calibration.CalibrationReport:
     split = preferred_split(checkpoint, SCORED)
     resamples = RESAMPLES if curves else 0  # the bands of the diagrams
-    return calibration.analyze(checkpoint, split=split, path=str(path), resamples=resamples)
+    return calibration.analyze(checkpoint, split=split, resamples=resamples)
 
 
-def _hessian(checkpoint: Checkpoint, path: Path, curves: bool) -> HessianReport:
+def _hessian(checkpoint: Checkpoint, curves: bool) -> HessianReport:
     split = preferred_split(checkpoint, CURVED)
     more: dict[str, Any] = {}
     if curves:
         more = {"top": SPECTRUM, "spectra": ("w",), "density": ("w",), "probes": 2, "steps": 20}
-    return hessian.analyze(checkpoint, split=split, path=str(path), **more)
+    return hessian.analyze(checkpoint, split=split, **more)
 
 
-def observe_run(path: Path) -> tuple[Trajectory, list[InputError]]:
+def observe_run(path: Path, *, cached: bool = False) -> tuple[Trajectory, list[InputError]]:
     """Measure every checkpoint of a run directory; unreadable ones are returned as errors."""
     run = read_run(path)
     observations, problems = [], []
     for file in run.checkpoints:
         try:
-            observations.append(observe(file))
+            observations.append(observe(file, cached=cached))
         except InputError as error:
             problems.append(error)
     return trajectory(run.name, observations), problems

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from scipy.special import stdtrit
+from statistics import fmean
 
 from nccli.result import Better, quantity
 from nccli.trajectory import Trajectory
@@ -102,8 +100,8 @@ def comparison(
         other_mean=other_mean,
         other_std=other_std,
         pairs=len(pairs),
-        difference=float(np.mean(differences)) if pairs else None,
-        ratio=math.exp(float(np.mean(logs))) if positive else None,
+        difference=fmean(differences) if pairs else None,
+        ratio=math.exp(fmean(logs)) if positive else None,
         low=_exp(low) if positive else low,
         high=_exp(high) if positive else high,
         winner=_winner(row.better, low, high, baseline[0].group, other[0].group),
@@ -130,8 +128,13 @@ def _mean_std(values: Sequence[float | None]) -> tuple[float | None, float | Non
     defined = [value for value in values if value is not None]
     if not defined:
         return None, None
-    spread = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
-    return float(np.mean(defined)), spread
+    return fmean(defined), _std(defined) if len(defined) > 1 else None
+
+
+def _std(values: Sequence[float]) -> float:
+    """Return the standard deviation (n - 1)."""
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def _exp(value: float | None) -> float | None:
@@ -151,11 +154,11 @@ def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """95 % Student interval of the mean; (None, None) of fewer than two different values."""
     if len(set(values)) < 2:
         return None, None
-    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE_LEVEL) / 2)) * float(
-        np.std(values, ddof=1)
-    )
-    half /= math.sqrt(len(values))
-    mean = float(np.mean(values))
+    from scipy.special import stdtrit  # half a second, which one run a group need not wait for
+
+    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE_LEVEL) / 2))
+    half = quantile * _std(values) / math.sqrt(len(values))
+    mean = fmean(values)
     return mean - half, mean + half
 
 

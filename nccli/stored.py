@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nccli.checkpoint import LazyArray
 from nccli.errors import ContentError, FormatError, locate_errors
+from nccli.identity import Identity
 from nccli.text import plural
 
 LARGEST_VALUE = 1e140  # sums of squares of anything larger overflow a double
@@ -30,27 +31,6 @@ SLAB_BYTES = 32 * 2**20  # at most this much of a chunked data set is unpacked a
 Opener = Callable[[Path], AbstractContextManager[h5py.File]]
 
 _STRAIGHT = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE, h5py.h5t.IEEE_F64LE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Which bytes a reader has seen: a published file never changes, so neither may this."""
-
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, place: Path | int) -> Identity:
-        """Return the identity of the file at a path, or of an open file descriptor."""
-        status = os.stat(place)  # noqa: PTH116 - a path or a descriptor
-        return cls(
-            device=status.st_dev,
-            inode=status.st_ino,
-            size=status.st_size,
-            modified_ns=status.st_mtime_ns,
-        )
 
 
 def lazy_array(dataset: h5py.Dataset, path: Path, identity: Identity, opener: Opener) -> LazyArray:

@@ -13,12 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nccli.checkpoint import group_name
 from nccli.conventions import Convention, meanings, reading
 from nccli.render import shown
 from nccli.result import quantities
 from nccli.runs import run_folder, run_of
-from nccli.text import visible
+from nccli.text import group_name, visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring scipy in
     from nccli.charts import Chart

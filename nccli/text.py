@@ -25,3 +25,12 @@ def shortlist(items: list[int] | list[str], *, limit: int = 5) -> str:
     """Return the first few items and how many more there are: `3, 7, 9 and 4 more`."""
     shown = ", ".join(str(item) for item in items[:limit])
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit:,} more"
+
+
+def group_name(loss_name: str | None, delta: float | None) -> str:
+    """Return the short name of a loss: CE, LS 0.05, what the file says, or that it does not."""
+    if loss_name is None and delta is None:
+        return "unknown loss"
+    if loss_name == "label-smoothing" or (loss_name is None and delta):
+        return "LS" if delta is None else f"LS {delta:g}"
+    return "CE" if loss_name in ("cross-entropy", None) else loss_name

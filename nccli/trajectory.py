@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from nccli.calibration_report import CalibrationReport
-from nccli.checkpoint import group_name
 from nccli.collapse_report import CollapseReport
 from nccli.errors import UsageError
 from nccli.hessian_report import HessianReport
+from nccli.text import group_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What was measured at one checkpoint; a part is None where the file does not allow it."""
 
-    epoch: int | None
+    path: str | None = None
+    epoch: int | None = None
     train: CollapseReport | None = None
     test: CollapseReport | None = None
     calibration: CalibrationReport | None = None

@@ -79,6 +79,10 @@ ANALYSES = {
         preferred=CURVED,
         threaded=True,
     ),
+    # of the whole file: any split will do, and it is asked once
+    "observation": Analysis(
+        module="nccli.observe", report="nccli.trajectory:Observation", preferred=("train",)
+    ),
 }
 
 
@@ -102,3 +106,8 @@ class Work:
     def description(self) -> Analysis:
         """How this analysis is called."""
         return ANALYSES[self.analysis]
+
+
+def observing(*, curves: bool = False, cached: bool = False) -> Work:
+    """Return what is to be done with a file to observe it, as `nccli.observe` does."""
+    return Work(analysis="observation", options={"curves": curves}, cached=cached)

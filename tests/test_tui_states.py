@@ -135,7 +135,7 @@ def test_a_bug_while_measuring_is_told_in_its_place(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr("nccli.tui.loading.observe", broken)
+    monkeypatch.setattr("nccli.observe.observe", broken)
 
     async def session(ui: Driver) -> None:
         await ui.sees("a bug in nccli: ZeroDivisionError: boom")
@@ -230,7 +230,8 @@ def test_it_can_be_resized_at_any_moment(tmp_path):
             await ui.press("down", "left")
             assert ui.app.return_code is None
         await ui.resize(140, 44)
-        await ui.sees("NC1 within-class", "NC2 means", "NC3 self-duality", "ECE", "at epoch")
+        await ui.press(*["up"] * 10)
+        await ui.sees("NC1 within-class", "NC2 means", "NC3 self-duality", "NC4", "at epoch")
 
     drive(tmp_path, session, settled=False)
 
@@ -239,11 +240,11 @@ def test_under_a_hundred_columns_the_runs_come_over_the_screen(tmp_path):
     make_pair(tmp_path)
 
     async def session(ui: Driver) -> None:
-        assert "finished" not in ui.text
+        assert "CE  @8" not in ui.text
         await ui.press("[")
-        await ui.sees("ce-s0", "finished")
+        await ui.sees("ce-s0", "CE  @8  finished")
         await ui.press("escape")
-        await ui.until(lambda: "finished" not in ui.text)
+        await ui.until(lambda: "CE  @8" not in ui.text)
 
     drive(tmp_path, session, size=(80, 24))
 

@@ -21,7 +21,14 @@ from nccli.tui.painted import Painted
 
 CLASSES, DIM, PER_CLASS = 3, 5, 12
 EPOCHS = (1, 2, 4, 8)
-NAMES = {"[": "left_square_bracket", "/": "slash", "?": "question_mark"}
+NAMES = {
+    "[": "left_square_bracket",
+    "/": "slash",
+    "?": "question_mark",
+    "+": "plus",
+    "-": "minus",
+    ":": "colon",
+}
 
 
 def save(

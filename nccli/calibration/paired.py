@@ -17,9 +17,10 @@ from nccli.calibration import analysis
 from nccli.calibration.intervals import difference
 from nccli.calibration.resample import Replicates
 from nccli.calibration_report import INTERVALS, CalibrationReport, Interval, Scores
-from nccli.checkpoint import Checkpoint, group_name
+from nccli.checkpoint import Checkpoint
 from nccli.logits import load_labels
 from nccli.result import Better, quantities, quantity, same_as
+from nccli.text import group_name
 
 Resamples = dict[str, list[float | None]]
 UNSURE = {"mce"}  # one bin decides it, and another one in each resample

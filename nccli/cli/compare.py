@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nccli.matching import Matched
 
 MATCH_HELP = "Compare where this number of the train split is equal: nc1 (or nc3, cdnv, ...)."
+CHART_HELP = "Also draw the numbers over the epochs, the seeds of a loss averaged."
 LEVELS_HELP = "With --match: the levels, as 0.1,0.01; default: five which all the runs reach."
 
 
@@ -29,6 +30,8 @@ def compare(
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
     match: str | None = typer.Option(None, metavar="METRIC", help=MATCH_HELP),
     levels: str | None = typer.Option(None, metavar="LEVELS", help=LEVELS_HELP),
+    chart: bool = typer.Option(False, help=CHART_HELP),
+    no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
     """Cross-entropy beside label smoothing: paired differences, and the paper's statements.
 
@@ -40,18 +43,23 @@ def compare(
     Examples:
       nccli compare sample_data/runs
       nccli compare sample_data/runs --format csv
+      nccli compare sample_data/runs --chart
       nccli compare sample_data/runs --match nc1
       nccli compare sample_data/runs --match nc1 --levels 0.1,0.01 --format json
     """
     from nccli.render import resolve_format
 
-    form = resolve_format(form, terminal=sys.stdout.isatty())
+    form = resolve_format(console.with_chart(form, chart), terminal=sys.stdout.isatty())
     chosen = parse_match(match, levels)
+    if chart and match is not None:
+        raise UsageError("--chart and --match do not go together", remedy="ask one at a time")
     runs, missing = run_directories(console.input_words(paths))
-    trajectories, problems = measure_runs(runs)
+    trajectories, problems = measure_runs(runs, cached=not no_cache)
     baseline, others = split_by_loss(trajectories)
     if match is None:
         print_comparison(baseline, others, form=form)
+        if chart:
+            print_charts([baseline, *others])
         unmatched = 0
     else:
         unmatched = print_matching(baseline, others, metric=match, levels=chosen, form=form)
@@ -104,7 +112,9 @@ def run_directories(words: Sequence[str]) -> tuple[list[Path], int]:
     return runs, len(errors)
 
 
-def measure_runs(runs: Sequence[Path]) -> tuple[list[Trajectory], list[InputError]]:
+def measure_runs(
+    runs: Sequence[Path], *, cached: bool = False
+) -> tuple[list[Trajectory], list[InputError]]:
     """Measure every checkpoint of every run; unreadable ones are said and left out."""
     from nccli.compare import check_seeds
     from nccli.observe import observe_run
@@ -112,7 +122,7 @@ def measure_runs(runs: Sequence[Path]) -> tuple[list[Trajectory], list[InputErro
     trajectories, problems = [], []
     with console.progress_over(len(runs), "runs measured") as advance:
         for run in runs:
-            trajectory, errors = observe_run(run)
+            trajectory, errors = observe_run(run, cached=cached)
             problems += errors
             trajectories += [trajectory] if trajectory.observations else []
             advance()
@@ -162,6 +172,14 @@ def print_comparison(
         out.print(comparison_table(comparing.compare(baseline, other)))
         out.print(Text("\nWhat the paper says (arXiv 2402.03979), and what these runs say"))
         out.print(claims_table(comparing.claims(baseline, other)))
+
+
+def print_charts(groups: Sequence[Sequence[Trajectory]]) -> None:
+    """Draw what is compared over the epochs: a curve a group, its seeds averaged."""
+    from nccli.cli.drawing import comparison_charts
+
+    for part in comparison_charts(groups):
+        console.console().print(part)
 
 
 def print_matching(

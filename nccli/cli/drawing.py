@@ -15,11 +15,20 @@ from rich.text import Text
 
 from nccli.calibration_report import CalibrationReport
 from nccli.charts import Look, Series, line_chart, reliability_chart
-from nccli.checkpoint import group_name
+from nccli.compare import COMPARED, Trajectory
+from nccli.mean_curves import averaged
 from nccli.result import quantities
 from nccli.runs import run_of
 from nccli.tables import as_text
+from nccli.text import group_name
 
+CHARTED = (
+    "train.nc1",
+    "train.nc2_features",
+    "train.nc3",
+    "calibration.ece",
+    "hessian.kappa_means_w",
+)
 MAX_WIDTH = 100
 HEIGHT = 14
 SIDE_BY_SIDE = 120  # columns from which on two reliability diagrams stand beside each other
@@ -57,6 +66,45 @@ def series_charts(results: Sequence[Any], names: Sequence[str]) -> list[Text]:
         )
         charts += [Text(), as_text(chart)]
     return charts
+
+
+def comparison_charts(groups: Sequence[Sequence[Trajectory]]) -> list[Text]:
+    """The compared numbers over the epochs, a curve a group: the mean of its seeds, their spread.
+
+    A group of one run, or of runs that share no epoch, has a curve a run.
+    """
+    charts = []
+    for row in COMPARED:
+        if row.key in CHARTED:
+            series = [
+                one for kind, runs in enumerate(groups) for one in _means(runs, row.key, kind)
+            ]
+            chart = line_chart(
+                series,
+                title=row.label,
+                width=chart_width(),
+                height=HEIGHT,
+                x_log=_spread_over_decades(series),
+                look=look(),
+            )
+            charts += [Text(), as_text(chart)]
+    return charts
+
+
+def _means(runs: Sequence[Trajectory], key: str, kind: int) -> list[Series]:
+    mean = averaged(runs, key, label=runs[0].group, kind=kind)
+    if mean is not None:
+        return [mean]
+    found = [(run, run.series(key)) for run in runs]
+    return [
+        Series(
+            label=run.group if len(runs) == 1 else run.name,
+            x=[float(epoch) for epoch in values],
+            y=list(values.values()),
+            kind=kind,
+        )
+        for run, values in found
+    ]
 
 
 def _group(result: Any) -> str:

@@ -9,12 +9,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nccli.charts import Chart, Series, line_chart
-from nccli.checkpoint import group_name
 from nccli.cli.drawing import HEIGHT, chart_width, look, series_charts
 from nccli.hessian_curves import density_series, spectrum_series
 from nccli.hessian_report import HessianReport
 from nccli.runs import run_of
 from nccli.tables import as_text
+from nccli.text import group_name
 
 CHARTED = ["kappa_means_w", "kappa_h_median", "kappa_regularised_w"]
 MOST_CURVES = 4  # runs; with the theory's curves there are as many as markers

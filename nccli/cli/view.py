@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import typer
@@ -15,6 +17,10 @@ def view(
         None, help="Run directories or directories of runs. None: the shipped sample runs."
     ),
     tab: str | None = typer.Option(None, help="Open on this tab: overview, collapse, ..."),
+    compare: str | None = typer.Option(
+        None, metavar="RUNS", help="Names of the runs to pick, by commas; * and ? as in a shell."
+    ),
+    epoch: int | None = typer.Option(None, min=0, help="Put the epoch cursor here."),
     screenshot: Path | None = typer.Option(None, help="Write one frame as SVG and exit."),
     size: str = typer.Option("140x44", help="Columns x rows of --screenshot."),
     press: str = typer.Option("", help="Keys to press before --screenshot, by commas."),
@@ -25,6 +31,7 @@ def view(
     Examples:
       nccli view
       nccli view sample_data/runs --screenshot screen.svg --size 100x30 --press 2
+      nccli view sample_data/runs --tab gram --epoch 50 --screenshot gram.svg
     """
     from nccli.cli.compare import run_directories
 
@@ -33,23 +40,44 @@ def view(
     # directories go in whole: a run that appears below one later is followed too
     places = [Path(word) for word in words if Path(word).is_dir()]
     shown = places if len(places) == len(words) else runs
-    if screenshot is not None:
-        if not screenshot.parent.is_dir():
-            raise NotFoundError("no such directory", source=screenshot.parent, remedy="make it")
-        from nccli.tui import screenshot as draw
+    chosen = _chosen(compare, runs)
+    if screenshot is None:
+        _check_terminal()
+    if screenshot is not None and not screenshot.absolute().parent.is_dir():
+        raise NotFoundError("no such directory", source=screenshot.parent, remedy="make it")
+    frame = None if screenshot is None else _size(size)
+    from nccli import tui
 
-        draw(
-            shown, size=_size(size), press=[key for key in press.split(",") if key], out=screenshot
-        )
+    start = tui.Start(tab=tab, chosen=chosen, epoch=epoch)
+    if screenshot is None or frame is None:
+        tui.run(shown, start)
         return
+    keys = [key for key in press.split(",") if key]
+    tui.screenshot(shown, start, size=frame, press=keys, out=screenshot)
+
+
+def _check_terminal() -> None:
+    """Raise UsageError where there is nothing to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "the terminal UI needs a terminal",
             remedy="use nccli analyze, hessian, calibrate or compare in pipes and scripts",
         )
-    from nccli.tui import run
+    if not sys.stderr.isatty():
+        raise UsageError("the terminal UI draws on stderr", remedy="do not redirect it")
 
-    run(shown, tab=tab)
+
+def _chosen(compare: str | None, runs: Sequence[Path]) -> list[str]:
+    """The names of the runs that --compare picks; raises UsageError where a word matches none."""
+    names = [run.resolve().name for run in runs]
+    found: dict[str, None] = {}
+    for word in (compare or "").split(","):
+        matching = [name for name in names if fnmatch(name, word)]
+        if word and not matching:
+            some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            raise UsageError(f"no run named '{word}'", remedy=f"try one of: {some}")
+        found |= dict.fromkeys(matching)
+    return list(found)
 
 
 def _sample_runs() -> Path:

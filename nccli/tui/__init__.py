@@ -3,52 +3,93 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nccli.errors import UsageError
 from nccli.publish import publish_bytes
 from nccli.tui.app import ViewApp
-from nccli.tui.state import TABS
+from nccli.tui.measuring import Measurer
+from nccli.tui.memory import Memory, memory_path
+from nccli.tui.view import TABS
 
-__all__ = ["run", "screenshot"]
+__all__ = ["Start", "run", "screenshot"]
 
 _FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 _MOST_SECONDS = 600  # for measuring everything that a screenshot shows; our own limit
 
 
-def run(paths: Sequence[Path], *, tab: str | None = None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a session starts: on which tab, with which runs picked, at which epoch."""
+
+    tab: str | None = None
+    chosen: Sequence[str] = ()  # names of runs; none: as `view` would pick
+    epoch: int | None = None
+
+
+def run(paths: Sequence[Path], start: Start = Start()) -> None:
     """Open the terminal UI and return when the user quits; raises UsageError on an unknown tab."""
-    ViewApp(paths, tab=_known(tab)).run()
+    tab = _known(start.tab)
+    measurer = Measurer(apart=True, cached=True)
+    memory = Memory(memory_path(os.environ))
+    ViewApp(
+        paths,
+        tab=tab,
+        chosen=start.chosen,
+        epoch=start.epoch,
+        measurer=measurer,
+        memory=memory,
+    ).run()
 
 
 def screenshot(
-    paths: Sequence[Path], *, size: tuple[int, int], press: Sequence[str] = (), out: Path
+    paths: Sequence[Path],
+    start: Start = Start(),
+    *,
+    size: tuple[int, int],
+    press: Sequence[str] = (),
+    out: Path,
 ) -> None:
     """Write one frame as SVG: everything measured, then the keys pressed.
 
-    The SVG refers to nothing outside itself. Raises UsageError where it would show nothing yet
-    after ten minutes.
+    The SVG refers to nothing outside itself, and what an earlier session chose plays no part.
+    Raises UsageError where it would show nothing yet after ten minutes, or on an unknown tab.
     """
-    publish_bytes(out, asyncio.run(_frame(paths, size, press)).encode())
+    app = ViewApp(
+        paths,
+        tab=_known(start.tab),
+        chosen=start.chosen,
+        epoch=start.epoch,
+        measurer=Measurer(cached=True),
+    )
+    publish_bytes(out, asyncio.run(_frame(app, size, press)).encode())
 
 
-async def _frame(paths: Sequence[Path], size: tuple[int, int], press: Sequence[str]) -> str:
-    app = ViewApp(paths)
+async def _frame(app: ViewApp, size: tuple[int, int], press: Sequence[str]) -> str:
     async with app.run_test(size=size) as pilot:
         await _wait(app)
         for key in press:
             await pilot.press(key)
+            await pilot.pause()
             await _wait(app)
         await pilot.pause()
         return _FONT_FACE.sub("", app.export_screenshot(title="nccli view"))
 
 
 async def _wait(app: ViewApp) -> None:
-    async with asyncio.timeout(_MOST_SECONDS):
-        while not app.idle and app.return_code is None:  # an app that ended tells why at its exit
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(_MOST_SECONDS):
+            while not app.idle and app.return_code is None:  # an app that ended tells why
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise UsageError(
+            "not everything is measured after ten minutes",
+            remedy="run nccli view once: what it has measured is kept",
+        ) from None
 
 
 def _known(tab: str | None) -> str | None:

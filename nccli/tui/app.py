@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,26 +14,32 @@ from textual.driver import Driver
 
 from nccli.tui import loading
 from nccli.tui.card import SMALLEST
+from nccli.tui.key_commands import KeyCommands
 from nccli.tui.lean import lean_driver
 from nccli.tui.main import Main
+from nccli.tui.measuring import Measurer
+from nccli.tui.memory import Memory
 from nccli.tui.messages import Measured, Pick, Scanned
 from nccli.tui.palette import DARK_THEME, LIGHT_THEME, detect_look, prefers_light
-from nccli.tui.state import TABS, State
+from nccli.tui.state import State
+from nccli.tui.view import View
 
 WIDTHS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (100, "-wide")]  # columns and their class
 HEIGHTS = [(0, "-flat"), (SMALLEST[1], "-tall"), (36, "-roomy")]  # rows and theirs
 FOLLOW_SECONDS = 2.0  # between looks at the run directories; our own choice
+FOLLOW_SHARE = 20  # and so many times as long as a look takes, on a slow file system
 
 
 class ViewApp(App[None]):
     """Runs on the left, tabs on the right, one epoch cursor through all of it."""
 
     TITLE = "nccli"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS = {KeyCommands}  # noqa: RUF012 - Textual reads it from the class
     ALLOW_SELECT = False
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     CSS = """
+    CommandPalette SearchIcon { display: none; }
     #body { height: 1fr; }
     Main.-roomy TabBar, Main.-roomy RunList { padding: 1; }
     Main.-roomy TabBar { height: 3; }
@@ -50,18 +57,30 @@ class ViewApp(App[None]):
         paths: Sequence[Path],
         *,
         tab: str | None = None,
+        chosen: Sequence[str] = (),
+        epoch: int | None = None,
         follow_seconds: float = FOLLOW_SECONDS,
+        measurer: Measurer | None = None,
+        memory: Memory | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.paths = tuple(paths)
-        self.session = State(tab=tab or TABS[0])
-        self._scanning = False
+        self.memory = memory or Memory(None)
+        view = View()
+        view.recall(self.memory.switches)
+        view.tab = tab or view.tab
+        self.session = State(view=view, chosen=chosen, epoch=epoch)
+        self.measurer = measurer or Measurer()
+        self._scan_began: float | None = None  # None: no listing is under way
         self._follow_seconds = follow_seconds
+        self._next_look = 0.0
         self.main = Main(self.session, self.paths)
         self.register_theme(DARK_THEME)
         self.register_theme(LIGHT_THEME)
-        self.theme = (LIGHT_THEME if prefers_light(os.environ) else DARK_THEME).name
+        light = self.memory.light
+        light = prefers_light(os.environ) if light is None else light
+        self.theme = (LIGHT_THEME if light else DARK_THEME).name
         self._choose_look()
 
     def get_driver_class(self) -> type[Driver]:
@@ -82,35 +101,42 @@ class ViewApp(App[None]):
     def idle(self) -> bool:
         """Whether everything that the screen wants has been listed and measured."""
         state = self.session
-        return state.scanned and not state.measuring and loading.next_file(state) is None
+        return state.scanned and not state.measuring and not loading.next_jobs(state)
 
     # --- listing and measuring ------------------------------------------------------------------
 
     def _scan(self) -> None:
-        if not self._scanning:
-            self._scanning = True
+        if self._scan_began is None:
+            self._scan_began = time.monotonic()
             loading.start_scan(self.paths, self.post_message)
 
     def _look_again(self) -> None:
-        if self.session.follow:
+        if self.session.follow and time.monotonic() >= self._next_look:
             self._scan()
 
-    def _measure_next(self) -> None:
-        found = loading.next_file(self.session)
-        if found is not None and self.session.measuring is None:
-            self.session.measuring = found[1]
-            loading.start_measuring(*found, self.post_message)
+    def measure_next(self) -> None:
+        """Find out what the screen wants and has not, if nothing is under way."""
+        jobs = loading.next_jobs(self.session) if self.session.measuring is None else []
+        if jobs:
+            self.session.measuring = jobs[0]
+            loading.start_jobs(jobs, self.measurer, self.post_message)
 
     def on_scanned(self, message: Scanned) -> None:
         """The directories were listed."""
-        self._scanning = False
+        now = time.monotonic()
+        self._next_look = now + FOLLOW_SHARE * (now - (self._scan_began or now))
+        self._scan_began = None
         self.session.absorb(message.listed, message.problem)
         self._go_on()
 
     def on_measured(self, message: Measured) -> None:
-        """One more checkpoint is known."""
-        self.session.record(message.key, message.saved, message.outcome)
+        """More is known."""
+        self.session.record(message.done)
         self._go_on()
+
+    def on_wanted(self) -> None:
+        """The screen shows something else."""
+        self.measure_next()
 
     def on_pick(self, message: Pick) -> None:
         """A run was picked, or unpicked."""
@@ -118,14 +144,20 @@ class ViewApp(App[None]):
         self._go_on()
 
     def _go_on(self) -> None:
-        self._measure_next()
+        self.measure_next()
         self.main.renew()
+
+    def on_unmount(self) -> None:
+        """The end: nothing is left running, and the next session starts like this one."""
+        self.measurer.close()
+        self.memory.keep(self.session.view.remembered, light=not self.current_theme.dark)
 
     # --- switches -------------------------------------------------------------------------------
 
     def action_follow(self) -> None:
         """Watch the run directories, or no longer."""
         self.session.follow = not self.session.follow
+        self._next_look = 0.0
         self._look_again()
         self.main.renew()
 

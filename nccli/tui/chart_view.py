@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from nccli.charts import Chart, Span
+from nccli.charts import Span
 from nccli.tui.messages import Chosen
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
+from nccli.tui.pictures import Picture
 from nccli.tui.rows import Row
 from nccli.tui.state import State
-
-Draw = Callable[[str, int, int], Chart]  # what to add to the title, width, height
 
 
 class ChartView(Painted):
@@ -22,9 +21,9 @@ class ChartView(Painted):
     ChartView { padding: 0 1 0 0; }
     """
 
-    def __init__(self, state: State, draw: Draw, number: str | None, **options: Any) -> None:
+    def __init__(self, state: State, picture: Picture, number: str | None, **options: Any) -> None:
         super().__init__(state, **options)
-        self.draw = draw
+        self.picture = picture
         self.number = number
         self.note = ""  # behind the title
         self.active = False  # whether the cursor is on it
@@ -41,5 +40,5 @@ class ChartView(Painted):
         look = self.session.look
         bar = ("|" if look.ascii else "▌") if self.active else " "
         gutter = Span(bar, tint(look, "note"))
-        rows = self.draw(self.note, width - 1, height).rows
+        rows = self.picture.draw(self.note, width - 1, height).rows
         return [(gutter, *row) for row in (*rows, *[()] * (height - len(rows)))]

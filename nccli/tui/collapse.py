@@ -1,4 +1,4 @@
-"""Tab 2: NC1, NC2, NC3 and ECE over the epochs, and every collapse number at the cursor."""
+"""Tab 2: NC1 to NC4, CDNV and norms over the epochs, and every collapse number at the cursor."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ CHARTS = (
     ("train.nc1", "NC1 within-class variability"),
     ("train.nc2_features", "NC2 means → simplex ETF"),
     ("train.nc3", "NC3 self-duality"),
-    ("calibration.ece", "ECE calibration error"),
+    ("test.nc4", "NC4 nearest centre, test"),
+    ("test.nc1", "NC1 within-class variability, test"),
+    ("train.cdnv", "CDNV"),
+    ("test.cdnv", "CDNV, test"),
+    ("train.nc2_classifier", "NC2 classifier → simplex ETF"),
+    ("train.weight_norm", "norm of w_k, mean"),
+    ("train.feature_norm", "norm of h_i, mean"),
+    ("train.nontarget_logit_spread", "non-target logit spread"),
+    ("test.accuracy", "accuracy, test"),
 )
 NUMBERS = (
     *("train.nc1", "test.nc1", "train.nc2_features", "train.nc2_classifier", "train.nc2_duality"),
-    *("train.nc3", "train.nc4", "test.nc4", "train.cdnv", "train.nontarget_logit_spread"),
-    *("train.weight_norm", "train.feature_norm", "calibration.ece"),
-    *("train.accuracy", "test.accuracy", "train.loss", "test.loss"),
+    *("train.nc3", "train.nc4", "test.nc4", "train.cdnv", "test.cdnv"),
+    *("train.nontarget_logit_spread", "train.weight_norm", "train.feature_norm"),
+    *("calibration.ece", "train.accuracy", "test.accuracy", "train.loss", "test.loss"),
 )
 
 
 class Collapse(CurvesPane):
-    """Four curves above the numbers."""
+    """Curves above the numbers."""
 
     CURVES = CHARTS
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from nccli import compare
-from nccli.charts import mark, series_style
+from nccli.charts import mark, series_style, sparkline
 from nccli.compare import Compared, Comparison
 from nccli.tables import mean_and_spread
+from nccli.tui.curves import trend
 from nccli.tui.entry import Group
 from nccli.tui.number_table import Numbers
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Column
 from nccli.tui.state import State
+
+TREND = 12  # cells of a sparkline
 
 
 def group_cell(state: State, group: Group, text: str | None = None) -> Cell:
@@ -21,8 +25,8 @@ def group_cell(state: State, group: Group, text: str | None = None) -> Cell:
     return f"{mark(group.kind, state.look)} {words}", series_style(group.kind, state.look)
 
 
-def comparison_numbers(state: State, rows: Sequence[Compared]) -> Numbers:
-    """The rows of the comparison that either group has, at the cursor."""
+def comparison_numbers(state: State, rows: Sequence[Compared], *, trends: bool = False) -> Numbers:
+    """The rows of the comparison that either group has, at the cursor; `trends`: over time too."""
     first, rival = state.compared
     if first is None:
         return Numbers(columns=[Column(title="", align="left")], cells=[], numbers=[])
@@ -31,9 +35,27 @@ def comparison_numbers(state: State, rows: Sequence[Compared]) -> Numbers:
     title = "" if state.epoch is None else f"at epoch {state.epoch}"
     columns = [Column(title=title, align="left"), *_columns(state, first, rival)]
     cells = [[(row.label, ""), *_cells(state, row, first, rival)] for row in known]
+    if trends:
+        groups = [group for group in (first, rival) if group is not None]
+        columns += [Column(title=group_cell(state, group, "trend")[0], align="left", rank=5 + place,
+                           style=series_style(group.kind, state.look))
+                    for place, group in enumerate(groups)]  # fmt: skip
+        for row, line in zip(known, cells, strict=True):
+            line += [_trend(state, group, row.key) for group in groups]
     return Numbers(
-        columns=columns, cells=cells, numbers=[row.key for row in known], note=_note(state)
+        columns=columns,
+        cells=cells,
+        numbers=[row.key for row in known],
+        exact=[dataclasses.asdict(row) for row in known],
+        note=_note(state),
     )
+
+
+def _trend(state: State, group: Group, key: str) -> Cell:
+    """A number over the saved epochs in a few cells."""
+    values = trend(state, group, key)
+    drawn = sparkline(values, width=TREND, look=state.look, log=all(value > 0 for value in values))
+    return (drawn if len(values) > 1 else ""), series_style(group.kind, state.look)
 
 
 def compared_at(
@@ -76,6 +98,7 @@ def _columns(state: State, first: Group, rival: Group | None) -> list[Column]:
         return found
     return [
         *found,
+        Column(title="Δ", rank=4),
         Column(title="ratio", rank=1),
         Column(title="95 % interval", rank=3),
         Column(title="better", align="left", rank=2),
@@ -87,11 +110,15 @@ def _cells(state: State, row: Comparison, first: Group, rival: Group | None) -> 
     if rival is None:
         return cells
     note = tint(state.look, "note")
-    change = "" if row.ratio is None else f"{row.ratio:.3g}×"
-    if row.ratio is None and row.difference:
-        change = f"{row.difference:+.3g} Δ"
+    ratio = "" if row.ratio is None else f"{row.ratio:.3g}×"
+    difference = "" if row.difference is None else f"{row.difference:+.3g}"
     interval = "" if row.low is None else f"[{row.low:.3g}, {row.high:.3g}]"
-    cells += [(mean_and_spread(row.other_mean, row.other_std), ""), (change, ""), (interval, note)]
+    cells += [
+        (mean_and_spread(row.other_mean, row.other_std), ""),
+        (difference, note),
+        (ratio, ""),
+        (interval, note),
+    ]
     return [*cells, _better(state, row, first, rival)]
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from textual.widget import Widget
 
 from nccli.tui.chart_view import ChartView
+from nccli.tui.curve_pictures import curve_picture
 from nccli.tui.number_table import Numbers, NumberTable
 from nccli.tui.pane import Pane, Rows
-from nccli.tui.pictures import draw_curves
 from nccli.tui.state import State
+
+WHOLE = 10_000  # columns: wider than any terminal
 
 
 class CurvesPane(Pane):
@@ -23,8 +24,7 @@ class CurvesPane(Pane):
     def __init__(self, state: State, numbers: Callable[[], Numbers], **options: Any) -> None:
         super().__init__(state, **options)
         self._charts = [
-            ChartView(state, partial(draw_curves, state, key, title), key)
-            for key, title in self.CURVES
+            ChartView(state, curve_picture(state, key, title), key) for key, title in self.CURVES
         ]
         self.table = NumberTable(state, numbers)
 
@@ -37,6 +37,12 @@ class CurvesPane(Pane):
     def charts(self) -> Sequence[ChartView]:
         """The curves."""
         return self._charts
+
+    @property
+    def width_of_two(self) -> int:
+        """A chart whose panels stand side by side has the whole width."""
+        beside = self.session.view.mode == "side by side" and len(self.session.groups) > 1
+        return WHOLE if beside else self.two_columns
 
     @property
     def lists(self) -> Sequence[Rows]:

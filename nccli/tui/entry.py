@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nccli.checkpoint import group_name
 from nccli.compare import Observation, Trajectory, trajectory
-from nccli.hdf5 import Identity
+from nccli.identity import Identity
 from nccli.runs import Run, epoch_of
+from nccli.text import group_name
 
 Outcome = Observation | str  # a string says why the file could not be measured
 
@@ -44,9 +44,15 @@ class Entry:
     """
 
     def __init__(
-        self, run: Run, files: Sequence[Saved], found: Mapping[Saved, Outcome] | None = None
+        self,
+        run: Run,
+        files: Sequence[Saved],
+        found: Mapping[Saved, Outcome] | None = None,
+        *,
+        standing: str | None = None,
     ) -> None:
         self.run = run
+        self.standing = standing  # live, stale, finished, interrupted, failed
         self.key = run.path  # what tells this run from the others
         self.name = run.name
         self.parent = run.path.absolute().parent
@@ -70,6 +76,7 @@ class Entry:
         epochs = {saved.epoch for saved, one in known if one is None}
         epochs |= {one.epoch for one in measured}
         self.epochs = sorted(epoch for epoch in epochs if epoch is not None)
+        self.broken = [saved.epoch for saved, _ in self.problems if saved.epoch is not None]
         origin = trajectory(self.name, self.observations[-1:]) if measured else None
         self.group = _recorded_group(self.run) if origin is None else origin.group
         self.seed = _recorded_seed(self.run) if origin is None else origin.seed
@@ -91,6 +98,13 @@ class Entry:
         if observation is None:
             return None
         return next((one for one in self.files if self.found.get(one) is observation), None)
+
+    def saved_at(self, epoch: int | None) -> Saved | None:
+        """The last file up to an epoch that is not known to be unreadable."""
+        usable = [one for one in self.files if not isinstance(self.found.get(one), str)]
+        known = [one for one in usable
+                 if epoch is None or one.epoch is None or one.epoch <= epoch]  # fmt: skip
+        return known[-1] if known else None
 
     def trajectory(self, epoch: int | None) -> Trajectory | None:
         """The run as the comparison sees it, up to an epoch; None where nothing is measured."""

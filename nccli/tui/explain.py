@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 
 from nccli.charts import mark, series_style
+from nccli.collapse_report import SYMBOLS
 from nccli.compare import Claim
 from nccli.render import shown
+from nccli.tui.curves import first_at_or_below
 from nccli.tui.entry import Entry
 from nccli.tui.keys import KEYS, Key
+from nccli.tui.number_table import Detail
 from nccli.tui.palette import tint
 from nccli.tui.readings import label, meaning, theory_key, undefined_because
 from nccli.tui.rows import Line, Row, wrapped
 from nccli.tui.state import State
 
-COMMANDS = {
-    "overview": "compare",
-    "collapse": "analyze",
-    "hessian": "hessian",
-    "calibration": "calibrate",
-}
 WAYS = {"lower": "lower is better", "higher": "higher is better"}
+UFM = (
+    "Assumes: the mean loss over the split plus the penalties; the classifier's input as it was "
+    "saved, in eval mode. UFM: the closed form at the collapsed global optimum of the "
+    "unconstrained feature model with the same K, n, delta and penalties."
+)
+ASSUMED = {
+    "train": SYMBOLS,
+    "test": SYMBOLS,
+    "calibration": "Assumes: the samples are independent, and drawn as those that are predicted.",
+    "hessian": UFM,
+}
 HOW_JUDGED = (
     "A claim is supported only where the 95 % t-interval over pairs of runs with the same seed "
     "says so; one pair alone decides nothing."
@@ -81,7 +87,14 @@ def number_text(state: State, key: str, width: int) -> Sequence[Row]:
         text.fact("ideal", "; ".join([*ideal, *ways]))
     if what.unit:
         text.fact("unit", what.unit)
+    if what.on_test and key.startswith("test"):
+        text.fact("on test", what.on_test)
+    if what.elsewhere:
+        text.fact("elsewhere", what.elsewhere)
     _values(state, key, text)
+    assumed = ASSUMED.get(key.split(".")[0])
+    if assumed:
+        text.paragraph(assumed, "note")
     return text.rows
 
 
@@ -95,6 +108,11 @@ def _values(state: State, key: str, text: Text) -> None:
         text.fact(f"{mark(group.kind, state.look)} {group.heading(state.epoch)}", words, style)
         for reason in undefined_because(group, key, state.epoch):
             text.fact("", reason, tint(state.look, "note"))
+    level = state.view.levels.get(key)
+    for group in state.groups if level is not None else ():
+        epoch = first_at_or_below(state, group, key, level or 0.0)
+        words = "at no saved epoch" if epoch is None else f"first at epoch {epoch}"
+        text.fact(f"≤ {shown(level)}", f"{group.name}: {words}")
 
 
 def claim_text(state: State, claim: Claim, width: int) -> Sequence[Row]:
@@ -115,7 +133,7 @@ def run_text(state: State, entry: Entry, width: int) -> Sequence[Row]:
     text.fact("path", str(entry.key))
     text.fact("loss", entry.group or "unknown")
     text.fact("seed", shown(entry.seed))
-    text.fact("status", entry.run.status or "run.json does not say")
+    text.fact("status", entry.standing or "run.json does not say")
     text.fact("saved", ", ".join(str(epoch) for epoch in entry.epochs) or "no checkpoint yet")
     names = ("data", "model", "epochs", "learning_rate", "weight_decay", "batch_size")
     for name in names:
@@ -124,6 +142,16 @@ def run_text(state: State, entry: Entry, width: int) -> Sequence[Row]:
     trouble = [entry.run.problem] if entry.run.problem else []
     for problem in [*trouble, *(why for _, why in entry.problems)]:
         text.paragraph(problem, "trouble")
+    return text.rows
+
+
+def detail_text(state: State, detail: Detail, width: int) -> Sequence[Row]:
+    """A row of a table in full."""
+    text = Text(width, state)
+    text.title(detail.title)
+    text.rows.append(())
+    for name, value in detail.facts:
+        text.fact(name, value)
     return text.rows
 
 
@@ -140,59 +168,9 @@ def keys_text(state: State, width: int) -> Sequence[Row]:
 
 def _caps(line: Key) -> str:
     letters = [key for key in line.keys if len(key) == 1 and key != line.cap]
-    return line.cap if line.cap == "1-4" else " ".join([line.cap, *letters])
+    return line.cap if line.cap == "1-7" else " ".join([line.cap, *letters])
 
 
 def _means(line: Key) -> str:
     where = SCOPES[line.scope]
     return f"{where}: {line.means}" if where else line.means
-
-
-# --- the shell command --------------------------------------------------------------------------
-
-
-def command(state: State) -> str:
-    """The command that prints what is on screen, for a shell."""
-    groups = [group for group in state.groups if group.entries]
-    entries = [entry for group in groups for entry in group.entries]
-    if state.tab == "overview" and state.at_end:
-        words = [str(_near(entry)) for entry in entries]
-        return shlex.join(["nccli", "compare", *words])
-    name = "analyze" if state.tab == "overview" else COMMANDS[state.tab]
-    return shlex.join(["nccli", name, *(_at(state, entry) for entry in entries)])
-
-
-def _near(entry: Entry) -> str:
-    relative = os.path.relpath(entry.key)
-    return relative if len(relative) < len(str(entry.key)) else str(entry.key)
-
-
-def _at(state: State, entry: Entry) -> str:
-    """RUN@12, or the file itself where its name tells no epoch."""
-    saved = entry.file_at(state.epoch)
-    if saved is None:
-        return _near(entry)
-    return str(saved.path) if saved.epoch is None else f"{_near(entry)}@{saved.epoch}"
-
-
-def _shell_rows(state: State, width: int) -> list[Row]:
-    """The command as a shell reads it, a word a row where it is long."""
-    whole = command(state)
-    if len(whole) <= width:
-        return [Line(width, state.look).add(whole).row()]
-    program, name, *words = shlex.split(whole)
-    rows = [f"{program} {name}", *(f"  {shlex.quote(word)}" for word in words)]
-    return [
-        *(Line(width, state.look).add(row, room=width - 2).add(" \\").row() for row in rows[:-1]),
-        Line(width, state.look).add(rows[-1]).row(),
-    ]
-
-
-def command_text(state: State, width: int) -> Sequence[Row]:
-    """The command, and what it leaves out."""
-    text = Text(width, state)
-    text.title("The same numbers in a shell")
-    text.rows += [(), *_shell_rows(state, width)]
-    if state.tab == "overview" and not state.at_end:
-        text.paragraph("nccli compare reads last epochs; this one prints the numbers.", "note")
-    return text.rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from nccli.charts import mark, series_style
@@ -10,13 +11,14 @@ from nccli.tui.loading import progress
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Line, Row
+from nccli.tui.standing import SEVEN_BIT_SIGNS, SIGNS
 from nccli.tui.state import State
 
 BAR = 10  # cells of the progress bar
 
 
 class Header(Painted):
-    """`nccli  ● CE ×3 ⇄ ▲ LS 0.05 ×3          measuring ███░░ 12/24`."""
+    """`nccli  ● CE ×3 ⇄ ▲ LS 0.05 ×3      measuring ━━━─── 12/24  ● live`."""
 
     DEFAULT_CSS = """
     Header { height: 1; background: $panel; padding: 0 1; }
@@ -35,6 +37,8 @@ class Header(Painted):
             line.add(f"{mark(group.kind, state.look)} {group.name}{count}", style)
         status = _status(state)
         about = _about(state)
+        while len(status) > 1 and width - line.at - 1 < sum(len(text) for text, _ in status):
+            status = status[:-1]  # the last are the least urgent
         room = width - line.at - 4 - sum(len(text) for text, _ in status)
         if about and len(about) <= room:
             line.add(f"   {about}", note)
@@ -53,7 +57,7 @@ def _about(state: State) -> str:
 
 
 def _status(state: State) -> list[Cell]:
-    """Progress while measuring, what could not be read, whether the runs are watched."""
+    """What could not be read, progress while measuring, how the picked runs stand."""
     look = state.look
     cells: list[Cell] = []
     problems = sum(len(entry.problems) for entry in state.entries.values())
@@ -66,8 +70,12 @@ def _status(state: State) -> list[Cell]:
         bar = ("#" * filled + "." * (BAR - filled)) if look.ascii else "━" * filled
         rest = "" if look.ascii else "─" * (BAR - filled)
         cells.append((f"  measuring {bar}{rest} {done}/{wanted}", tint(look, "note")))
+    counts = Counter(entry.standing for entry in state.picked if entry.standing is not None)
+    signs = SEVEN_BIT_SIGNS if look.ascii else SIGNS
+    for name in sorted(counts, key=list(SIGNS).index):
+        number = f"{counts[name]} " if len(state.picked) > 1 and len(counts) > 1 else ""
+        role = {"live": "live", "stale": "trouble", "failed": "trouble"}.get(name, "note")
+        cells.append((f"  {signs[name]} {number}{name}", tint(look, role)))
     if state.follow:
-        live = any(entry.run.status == "running" for entry in state.entries.values())
-        cells.append((f"  {'*' if look.ascii else '●'} {'live' if live else 'following'}",
-                      tint(look, "live")))  # fmt: skip
+        cells.append(("  following", tint(look, "live")))
     return cells

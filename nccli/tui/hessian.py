@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from nccli.charts import series_style
@@ -15,7 +15,7 @@ from nccli.tui.number_table import Numbers
 from nccli.tui.palette import tint
 from nccli.tui.readings import label, theory_key
 from nccli.tui.rows import Cell, Column
-from nccli.tui.spectra import draw_delta, draw_density, draw_spectrum
+from nccli.tui.spectra import delta_picture, density_picture, spectrum_picture
 from nccli.tui.state import State
 
 CHARTS = (
@@ -44,11 +44,11 @@ class Hessian(CurvesPane):
         super().__init__(state, lambda: theory_numbers(state), **options)
         # on the first screen: two condition numbers over the epochs, and the spectrum at the cursor
         self._charts[2:2] = [
-            ChartView(state, partial(draw_spectrum, state), "hessian.spectrum_w"),
-            ChartView(state, partial(draw_density, state), "hessian.density_w"),
+            ChartView(state, spectrum_picture(state), "hessian.spectrum_w"),
+            ChartView(state, density_picture(state), "hessian.density_w"),
         ]
         self._charts.append(
-            ChartView(state, partial(draw_delta, state), "hessian.theory_kappa_regularised_w")
+            ChartView(state, delta_picture(state), "hessian.theory_kappa_regularised_w")
         )
 
 
@@ -69,7 +69,16 @@ def theory_numbers(state: State) -> Numbers:
         [(label(key), ""), *(cell for group in groups for cell in _cells(state, group, key))]
         for key in known
     ]
-    return Numbers(columns=columns, cells=cells, numbers=known, note=NOTE)
+    exact = [_exact(state, groups, key) for key in known]
+    return Numbers(columns=columns, cells=cells, numbers=known, exact=exact, note=NOTE)
+
+
+def _exact(state: State, groups: Sequence[Group], key: str) -> dict[str, str | float | None]:
+    row: dict[str, str | float | None] = {"quantity": key}
+    for group in groups:
+        row[group.name] = group.value(key, state.epoch)
+        row[f"{group.name} UFM"] = group.value(theory_key(key) or key, state.epoch)
+    return row
 
 
 def _cells(state: State, group: Group, key: str) -> list[Cell]:

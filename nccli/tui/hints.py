@@ -10,13 +10,19 @@ def relevant(line: Key, state: State, *, scope: Scope, shown: bool, alone: bool)
     """Whether a key does something. `shown`: there are numbers; `alone`: a chart is maximised."""
     if scope == "filter":
         return line.scope == scope
-    if line.scope not in ("screen", scope) or state.tab not in line.tabs:
+    if line.scope not in ("screen", scope) or state.view.tab not in line.tabs:
         return False
     in_list = scope == "runs"
     needs = {
         "step": len(state.epochs) > 1 and shown,
         "end": len(state.epochs) > 1 and shown,
-        "rival": len(state.groups) > 2,
+        "rival": len(state.picked) > 1 if state.view.tab == "files" else len(state.groups) > 2,
+        "mode": shown and len(state.groups) > 1,
+        "bins": shown,
+        "fit": shown,
+        "zoom": len(state.epochs) > 2 and shown,
+        "level": shown,
+        "export": shown,
         "move": shown or in_list,
         "maximise": shown,
         "explain": shown or in_list,

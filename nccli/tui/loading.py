@@ -8,36 +8,47 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from textual.message import Message
 
 from nccli.errors import InputError
-from nccli.observe import observe
-from nccli.runs import find_runs, read_run
+from nccli.runs import Run, find_runs, read_run
 from nccli.tui.entry import Entry, Saved
+from nccli.tui.findings import Job, Outcome
+from nccli.tui.measuring import Measurer
 from nccli.tui.messages import Measured, Scanned
+from nccli.tui.standing import standing
 from nccli.tui.state import Listed, State
 
 Post = Callable[[Message], object]
 
+AHEAD = 256  # jobs that one thread is given: those whose results are kept are done at once
+SHOWN_SECONDS = 0.15  # after so long what was recalled is shown
 
 # --- what is next -------------------------------------------------------------------------------
 
 
-def next_file(state: State) -> tuple[Entry, Saved] | None:
-    """The file to measure next; None when nothing is left to do."""
-    wanted = ((entry, saved) for entry, saved in wanted_files(state) if saved not in entry.found)
-    return next(wanted, None)
+def next_jobs(state: State) -> list[Job]:
+    """What to do next, most urgent first; empty when nothing is left to do."""
+    asked = (Job(kind, entry.key, saved) for kind, entry, saved in state.asked()
+             if state.kept(kind, saved) is None)  # fmt: skip
+    first = next(asked, None)
+    if first is not None:
+        return [first]
+    wanted = (Job("observation", entry.key, saved) for entry, saved in wanted_files(state)
+              if saved not in entry.found)  # fmt: skip
+    return list(islice(dict.fromkeys(wanted), AHEAD))
 
 
 def wanted_files(state: State) -> Iterator[tuple[Entry, Saved]]:
     """The files the screen wants, by urgency.
 
     Last epochs of the picked runs, then of runs whose loss is not known, then the picked runs
-    from coarse to fine, at last the last epoch of every other run.
+    from coarse to fine. Runs that are not picked cost nothing.
     """
     picked = _taking_turns(state)
     others = [entry for entry in state.entries.values() if entry.key not in state.picks]
@@ -47,7 +58,6 @@ def wanted_files(state: State) -> Iterator[tuple[Entry, Saved]]:
         for entry in picked:
             if place < len(entry.files):
                 yield entry, entry.files[-1 - place]
-    yield from _last_files(others)
 
 
 def _taking_turns(state: State) -> list[Entry]:
@@ -91,10 +101,9 @@ def start_scan(paths: Sequence[Path], post: Post) -> None:
     _start(lambda: scan(paths), post)
 
 
-def start_measuring(entry: Entry, saved: Saved, post: Post) -> None:
-    """Measure one file in a thread, which posts `Measured`."""
-    key = entry.key
-    _start(lambda: measure(key, saved), post)
+def start_jobs(jobs: Sequence[Job], measurer: Measurer, post: Post) -> None:
+    """Do jobs in a thread, which posts `Measured`: those whose results are kept, else the first."""
+    _start(lambda: Measured(done(jobs, measurer)), post)
 
 
 def _start(work: Callable[[], Message], post: Post) -> None:
@@ -110,6 +119,18 @@ def _start(work: Callable[[], Message], post: Post) -> None:
     threading.Thread(target=run, daemon=True, name="nccli-view").start()
 
 
+def done(jobs: Sequence[Job], measurer: Measurer) -> list[tuple[Job, Outcome]]:
+    """The jobs whose results are kept, up to the first that is not; else that one, done."""
+    recalled: list[tuple[Job, Outcome]] = []
+    end = time.monotonic() + SHOWN_SECONDS
+    for job in jobs:
+        kept = measurer.recall(job)
+        if kept is None or time.monotonic() > end:
+            break
+        recalled.append((job, kept))
+    return recalled or [(jobs[0], measurer.do(jobs[0]))]
+
+
 def scan(paths: Sequence[Path]) -> Scanned:
     """List the runs at or below the paths, each once."""
     found: dict[Path, Listed] = {}
@@ -122,7 +143,7 @@ def scan(paths: Sequence[Path]) -> Scanned:
             continue
         for run in runs:
             try:
-                found.setdefault(run, _listed(run))
+                found.setdefault(run, _listed(read_run(run)))
             except InputError as error:  # it has just been moved away
                 problems.append(str(error))
             except OSError as error:
@@ -130,19 +151,6 @@ def scan(paths: Sequence[Path]) -> Scanned:
     return Scanned(tuple(found.values()), "; ".join(problems) or None)
 
 
-def _listed(path: Path) -> Listed:
-    run = read_run(path)
-    return Listed(run=run, files=tuple(Saved.at(file) for file in run.checkpoints))
-
-
-def measure(key: Path, saved: Saved) -> Measured:
-    """Measure one file; whatever goes wrong becomes its text, and the rest goes on."""
-    try:
-        return Measured(key, saved, observe(saved.path, curves=True))
-    except InputError as error:
-        return Measured(key, saved, str(error))
-    except MemoryError:
-        return Measured(key, saved, f"{saved.path}: not enough memory to measure it")
-    except Exception as error:  # noqa: BLE001 - the thread's border: it is told, in its place
-        text = f"{saved.path}: a bug in nccli: {type(error).__name__}: {error}"
-        return Measured(key, saved, text)
+def _listed(run: Run) -> Listed:
+    files = tuple(Saved.at(file) for file in run.checkpoints)
+    return Listed(run=run, files=files, standing=standing(run, files, now=time.time()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,22 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from nccli.tui import explain
+from nccli.export import Plotted
+from nccli.text import visible
+from nccli.tui import commands, explain
 from nccli.tui.card import Card
 from nccli.tui.chart_view import ChartView
 from nccli.tui.claim_list import ClaimList
+from nccli.tui.export_menu import ExportMenu, table_plotted
 from nccli.tui.footer import Footer
 from nccli.tui.header import Header
 from nccli.tui.hints import relevant
 from nccli.tui.keys import Key, Scope, bindings
-from nccli.tui.messages import Pick
+from nccli.tui.messages import Pick, Wanted
+from nccli.tui.number_table import NumberTable
 from nccli.tui.pane import Pane
+from nccli.tui.prompt import Prompt, read_level
+from nccli.tui.readings import label
 from nccli.tui.scrubber import Scrubber
 from nccli.tui.sidebar import Sidebar
 from nccli.tui.state import TABS, State
@@ -57,13 +65,18 @@ class Main(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the tab that was asked for."""
-        self.open(self.session.tab)
+        self.open(self.session.view.tab)
 
     def open(self, tab: str) -> None:
         """Show a tab."""
-        self.session.tab = tab
+        self.session.view.tab = tab
         self.tabs.renew()
         self.pane.go()
+        self.changed()
+
+    def changed(self) -> None:
+        """Draw again after a key has changed what is shown, and find out what is missing now."""
+        self.app.post_message(Wanted())
         self.renew()
 
     def renew(self) -> None:
@@ -116,17 +129,17 @@ class Main(Screen[None]):
 
     def action_turn(self, steps: int) -> None:
         """Open the tab beside this one."""
-        self.open(TABS[(TABS.index(self.session.tab) + steps) % len(TABS)])
+        self.open(TABS[(TABS.index(self.session.view.tab) + steps) % len(TABS)])
 
     def action_step(self, steps: int) -> None:
         """Move the epoch cursor by saved epochs."""
         self.session.go_to(self.session.position + steps)
-        self.renew()
+        self.changed()
 
     def action_end(self, side: int) -> None:
         """Move the epoch cursor to the first saved epoch or the last."""
         self.session.go_to(len(self.session.epochs) - 1 if side > 0 else 0)
-        self.renew()
+        self.changed()
 
     def action_move(self, steps: int) -> None:
         """Move through the runs, or through the charts and numbers."""
@@ -141,28 +154,71 @@ class Main(Screen[None]):
         self.pane.maximise()
         self.renew()
 
+    def action_mode(self) -> None:
+        """Groups overlaid, side by side, subtracted or divided."""
+        self.session.view.next_mode()
+        self.pane.settle()
+        self.changed()
+
     def action_log_scale(self) -> None:
         """Logarithmic or linear axes."""
-        if self.session.tab in ("collapse", "hessian"):
-            self.session.log = not self.session.log
-            self.renew()
+        self._switch("log")
 
     def action_epochs_log(self) -> None:
         """Logarithmic or linear epochs."""
-        if self.session.tab in ("collapse", "hessian"):
-            self.session.toggle_epochs_log()
-            self.renew()
+        self.session.view.epochs_log = not self.session.epochs_log
+        self.renew()
+
+    def action_fit(self) -> None:
+        """The y axes fit the data, or have room for the theory's marks."""
+        self._switch("fit")
 
     def action_temperature(self) -> None:
         """Before or after temperature scaling."""
-        if self.session.tab == "calibration":
-            self.session.calibrated = not self.session.calibrated
-            self.renew()
+        self._switch("calibrated")
+
+    def action_bins(self) -> None:
+        """The bins, or the scores."""
+        self._switch("bins")
+
+    def _switch(self, name: str) -> None:
+        view = self.session.view
+        setattr(view, name, not getattr(view, name))
+        self.renew()
+
+    def action_zoom(self, steps: int) -> None:
+        """Fewer epochs around the cursor, or more."""
+        self.session.view.zoom_by(steps)
+        self.renew()
+
+    def action_level(self) -> None:
+        """Ask for a threshold of the number in focus."""
+        if not self.tabs.empty:
+            key = self.number()
+            known = self.session.view.levels.get(key)
+            words = f"{label(key)}: first epoch at or below (empty: no threshold)"
+            text = "" if known is None else f"{known:g}"
+            self.app.push_screen(Prompt(self.session, words, text), partial(self._take_level, key))
+
+    def _take_level(self, key: str, text: str | None) -> None:
+        if text is None:
+            return
+        level = read_level(text)
+        if level is None and text.strip():
+            self.notify(f"not a number: {visible(text)}", severity="warning", markup=False)
+            return
+        self.session.view.levels.pop(key, None)
+        if level is not None:
+            self.session.view.levels[key] = level
+        self.renew()
 
     def action_rival(self) -> None:
-        """Compare with the next group."""
-        self.session.next_rival()
-        self.renew()
+        """Compare with the next group; on Files, show the next run's."""
+        if self.session.view.tab == "files":
+            self.session.next_file()
+        else:
+            self.session.next_rival()
+        self.changed()
 
     def action_runs(self) -> None:
         """To the list of runs, over the screen where it has no place of its own; and back."""
@@ -206,15 +262,18 @@ class Main(Screen[None]):
     # --- windows --------------------------------------------------------------------------------
 
     def action_explain(self) -> None:
-        """Say what is in focus: a run, a claim or a number."""
+        """Say what is in focus: a run, a claim, a number or a row."""
         state, entry = self.session, self.sidebar.runs.current
         widget = self.pane.stop[0]
         claim = widget.claim if isinstance(widget, ClaimList) else None
+        detail = widget.detail if isinstance(widget, NumberTable) else None
         if self.focused is self.sidebar.runs:
             if entry is not None:
                 self._show(lambda width: explain.run_text(state, entry, width))
         elif claim is not None:
             self._show(lambda width: explain.claim_text(state, claim, width))
+        elif detail is not None:
+            self._show(lambda width: explain.detail_text(state, detail, width))
         elif not self.tabs.empty:
             key = self.number()
             self._show(lambda width: explain.number_text(state, key, width))
@@ -227,10 +286,25 @@ class Main(Screen[None]):
         """Show the shell command that prints what is on screen."""
         state = self.session
         if state.groups:
-            words = explain.command(state)
-            self._show(lambda width: explain.command_text(state, width), copies=words)
+            copies = (commands.printing(state), commands.reopening(state))
+            self._show(lambda width: commands.text(state, width), copies=copies)
 
-    def _show(self, content: Content, *, copies: str | None = None) -> None:
+    def action_export(self) -> None:
+        """Offer what is in focus as a file."""
+        plotted = self._plotted()
+        if plotted is not None:
+            self.app.push_screen(ExportMenu(self.session, plotted))
+
+    def _plotted(self) -> Plotted | None:
+        """The numbers in focus: a chart's, or a table's."""
+        if self.tabs.empty:
+            return None
+        widget = self.pane.stop[0]
+        if isinstance(widget, ChartView):
+            return replace(widget.picture.plotted(), text=widget.plain())
+        return table_plotted(self.session.view.tab, widget)
+
+    def _show(self, content: Content, *, copies: Sequence[str] = ()) -> None:
         self.app.push_screen(Window(self.session, content, copies=copies))
 
     # --- messages -------------------------------------------------------------------------------

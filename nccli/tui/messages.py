@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from textual.message import Message
 from textual.widget import Widget
 
-from nccli.tui.entry import Outcome, Saved
+from nccli.tui.findings import Job, Outcome
 from nccli.tui.state import Listed
 
 
@@ -21,13 +22,15 @@ class Scanned(Message):
 
 
 class Measured(Message):
-    """One checkpoint was measured, or could not be."""
+    """Jobs that are done, with what each has found out or why it could not."""
 
-    def __init__(self, key: Path, saved: Saved, outcome: Outcome) -> None:
+    def __init__(self, done: Sequence[tuple[Job, Outcome]]) -> None:
         super().__init__()
-        self.key = key
-        self.saved = saved
-        self.outcome = outcome
+        self.done = done
+
+
+class Wanted(Message):
+    """The screen shows something else, which may have to be found out."""
 
 
 class Chosen(Message):

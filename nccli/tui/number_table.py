@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from textual.events import Click
@@ -14,12 +14,22 @@ from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What `i` says of a row that is no number: a title, and names with texts of any length."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """What a table shows: `numbers` has the dotted name of each row."""
+    """What a table shows: `numbers` has the dotted name of each row, or `details` what it is."""
 
     columns: Sequence[Column]
     cells: Sequence[Sequence[Cell]]
-    numbers: Sequence[str]
+    numbers: Sequence[str] = ()
+    details: Sequence[Detail] = ()
+    exact: Sequence[Mapping[str, str | float | None]] = ()  # the rows in full, for an export
     note: str = ""  # under the rows, where there is room
 
 
@@ -33,7 +43,7 @@ class NumberTable(Listed[Numbers]):
     @property
     def count(self) -> int:
         """How many rows there are."""
-        return len(self.content.numbers)
+        return len(self.content.cells)
 
     @property
     def number(self) -> str | None:
@@ -41,10 +51,16 @@ class NumberTable(Listed[Numbers]):
         numbers = self.content.numbers
         return numbers[min(self.row, len(numbers) - 1)] if numbers else None
 
+    @property
+    def detail(self) -> Detail | None:
+        """What the row in focus is, where it is no number."""
+        details = self.content.details
+        return details[min(self.row, len(details) - 1)] if details else None
+
     def paint(self, width: int, height: int) -> Sequence[Row]:
         """The header, the rows in view, and how many are not."""
         look, numbers = self.session.look, self.content
-        if not numbers.numbers:
+        if not numbers.cells:
             return []
         header, *body = laid_out(numbers.columns, numbers.cells, width, look)
         room = height - 1

@@ -1,4 +1,4 @@
-"""Tab 1: the paper's claims on the picked runs, and the whole comparison."""
+"""Tab 1: the paper's claims on the picked runs, the whole comparison, and what to beware of."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from nccli.tui.number_table import NumberTable
 from nccli.tui.pane import Pane, Rows, Stop
 from nccli.tui.plan import NARROWEST
 from nccli.tui.state import State
+from nccli.tui.warnings import warnings_table
 
 LOWEST_TABLE = 7
 WHY_NOT = "They speak of cross-entropy against label smoothing: pick a CE and an LS run ([, space)."
@@ -30,17 +31,17 @@ class Overview(Pane):
     def __init__(self, state: State, **options: Any) -> None:
         super().__init__(state, **options)
         self.claims = ClaimList(state, self._statements)
-        self.table = NumberTable(state, lambda: comparison_numbers(state, COMPARED))
+        self.table = NumberTable(state, lambda: comparison_numbers(state, COMPARED, trends=True))
+        self.warnings = NumberTable(state, lambda: warnings_table(state))
 
     def compose(self) -> Iterator[Widget]:
-        """The two lists."""
-        yield self.claims
-        yield self.table
+        """The three lists."""
+        yield from self.lists
 
     @property
     def lists(self) -> Sequence[Rows]:
-        """Claims, then numbers."""
-        return (self.claims, self.table)
+        """Claims, numbers, warnings."""
+        return (self.claims, self.table, self.warnings)
 
     @property
     def first_stop(self) -> Stop:
@@ -53,10 +54,19 @@ class Overview(Pane):
         """Claims with their evidence if the table keeps some rows, else a line a claim."""
         if size.width < NARROWEST or size.height < LOWEST_TABLE + 4:
             return [(self.stop[0], size.region)]
+        count = self.warnings.count
+        below = min(count + 2, max(3, size.height // 9)) if count else 0
+        above = self._above(Size(size.width, size.height - below))
+        if not below:
+            return above
+        top = size.height - below + 1  # after a blank row
+        return [*above, (self.warnings, Region(0, top, size.width, below - 1))]
+
+    def _above(self, size: Size) -> list[tuple[Widget, Region]]:
         count = self.claims.count
         full, brief = self.claims.lines(size.width) * count + 2, count + 3
         rows = self.table.count + 1
-        top = full if size.height - full >= min(rows, LOWEST_TABLE + 5) else brief
+        top = full if size.height - full >= min(rows, LOWEST_TABLE + 3) else brief
         top = min(top, size.height - LOWEST_TABLE) if count else 3
         return [
             (self.claims, Region(0, 0, size.width, top)),

@@ -79,12 +79,17 @@ class Pane(Widget, can_focus=True):
         """The tables under them."""
         raise NotImplementedError
 
+    @property
+    def width_of_two(self) -> int:
+        """Columns from which two charts stand beside each other."""
+        return self.two_columns
+
     def places(self, size: Size) -> list[tuple[Widget, Region]]:
         """Where each visible widget stands."""
         widget, charts, table = self.stop[0], self.charts, self.lists[0]
         at = charts.index(widget) if isinstance(widget, ChartView) else None
         found = plan(size, charts=len(charts), rows=table.count + bool(table.count), at=at,
-                     wide=self.two_columns)  # fmt: skip
+                     wide=self.width_of_two)  # fmt: skip
         if self.alone is not None and self.alone in charts:
             found = Plan(charts=((charts.index(self.alone), size.region),))
         for place, chart in enumerate(charts, 1):
@@ -153,6 +158,12 @@ class Pane(Widget, can_focus=True):
         widget = self.stop[0]
         self.alone = None if self.alone or not isinstance(widget, ChartView) else widget
         self.rearrange()
+
+    def settle(self) -> None:
+        """Put the cursor on something that is still there, after the charts have changed."""
+        if self.alone is not None and self.alone not in self.charts:
+            self.alone = None
+        self.go()
 
     def restore(self) -> bool:
         """Leave the maximised chart; tells whether there was one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from textual.geometry import Region, Size
 
@@ -60,3 +62,37 @@ def _stacked(size: Size, charts: int, columns: int, shown: int, table: int, at: 
             placed.append((index, Region(column * width, top, across, height)))
         top += height
     return Plan(charts=tuple(placed), table=Region(0, top, size.width, size.height - top))
+
+
+class Counted(Protocol):
+    """A list of rows under a header."""
+
+    @property
+    def count(self) -> int: ...
+
+
+List = TypeVar("List", bound=Counted)
+LOWEST_LIST = 3  # rows of a list that has some: its header, and two
+
+
+def share_rows(size: Size, lists: Sequence[List], focus: object) -> list[tuple[List, Region]]:
+    """Lists one above the other, each as high as it needs if there is room.
+
+    Where there is not, the one in focus has more of it; where there is none, it is alone.
+    """
+    used = [one for one in lists if one.count]
+    wants = {id(one): one.count + 2 for one in used}  # header, rows, a blank row
+    if size.height < LOWEST_LIST * len(used) or not used:
+        return [(next((one for one in lists if one is focus), lists[0]), size.region)]
+    heights = {key: min(want, LOWEST_LIST) for key, want in wants.items()}
+    spare = size.height - sum(heights.values())
+    for one in sorted(used, key=lambda one: one is not focus):
+        more = min(spare, wants[id(one)] - heights[id(one)])
+        heights[id(one)] += more
+        spare -= more
+    heights[id(used[-1])] += spare
+    placed, top = [], 0
+    for one in used:
+        placed.append((one, Region(0, top, size.width, heights[id(one)])))
+        top += heights[id(one)]
+    return placed

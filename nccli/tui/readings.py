@@ -7,12 +7,12 @@ from functools import cache
 from typing import Any
 
 from nccli.calibration_report import CalibrationReport, Scores
-from nccli.charts import Reference, Series
-from nccli.collapse import CollapseReport
+from nccli.charts import Reference
+from nccli.collapse_report import CollapseReport
 from nccli.compare import COMPARED, Compared
 from nccli.hessian_report import HessianReport
 from nccli.result import Quantity, quantities
-from nccli.tui.entry import Entry, Group
+from nccli.tui.entry import Group
 from nccli.tui.state import State
 
 _PARTS: dict[str, Any] = {
@@ -49,38 +49,13 @@ def compared_rows(keys: Iterable[str]) -> list[Compared]:
     ]
 
 
-def curves(state: State, key: str) -> list[Series]:
-    """A number over epochs: a curve a run, a marker and colour a group."""
-    groups = state.groups
-    short = len({group.name.split()[0] for group in groups}) == len(groups)
-    return [
-        _curve(entry, key, name, group.kind)
-        for group in groups
-        for entry, name in zip(group.entries, run_labels(group, short=short), strict=True)
-    ]
-
-
-def _curve(entry: Entry, key: str, name: str, kind: int) -> Series:
-    points = [(one.epoch, one.value(key)) for one in entry.observations if one.epoch is not None]
-    return Series(
-        label=name,
-        x=[float(epoch) for epoch, _ in points],
-        y=[value for _, value in points],
-        kind=kind,
-    )
-
-
-def run_labels(group: Group, *, short: bool = False) -> list[str]:
-    """A name for each run of a group: the group's, with its seed, else the directory's.
-
-    Short names leave out how strong the smoothing is.
-    """
+def run_labels(group: Group) -> list[str]:
+    """A name for each run of a group: the group's, with its seed, else the directory's."""
     if len(group.entries) == 1:
         return [group.name]
-    name = group.name.split()[0] if short else group.name
     seeds = [entry.seed for entry in group.entries]
     return [
-        f"{name} s{entry.seed}"
+        f"{group.name} s{entry.seed}"
         if entry.seed is not None and seeds.count(entry.seed) == 1
         else entry.name
         for entry in group.entries

@@ -18,6 +18,7 @@ Row = tuple[Span, ...]
 Cell = tuple[str, str]  # text, style
 
 GAPS = (3, 2)  # cells between the columns of a table, where there is room and where not
+NARROWEST_ELASTIC = 16  # cells an elastic column keeps
 NARROWEST_NAME = 10  # cells the first column of a table keeps
 
 
@@ -99,6 +100,8 @@ class Column:
     style: str = ""
     align: Literal["left", "right"] = "right"
     rank: int = 0
+    widest: int | None = None  # cells at which its texts are cut
+    elastic: bool = False  # its texts are cut before a column is left out
 
 
 def laid_out(
@@ -108,6 +111,7 @@ def laid_out(
     kept = list(range(len(columns)))
     widths = [_width(columns, cells, index, look) for index in kept]
     gap = GAPS[0]
+    _squeeze(columns, widths, sum(widths) + gap * (len(widths) - 1) - width)
     while (excess := sum(widths[i] + gap for i in kept) - gap - width) > 0:
         losers = [index for index in kept if columns[index].rank > 0]
         if gap == GAPS[0]:
@@ -122,11 +126,22 @@ def laid_out(
     return [_table_row(row, columns, places, widths, width, look) for row in [header, *cells]]
 
 
+def _squeeze(columns: Sequence[Column], widths: list[int], excess: int) -> None:
+    """Take what is too much from the elastic columns, as far as they go."""
+    for index, column in enumerate(columns):
+        if column.elastic and excess > 0:
+            less = min(excess, max(0, widths[index] - NARROWEST_ELASTIC))
+            widths[index] -= less
+            excess -= less
+
+
 def _width(
     columns: Sequence[Column], cells: Sequence[Sequence[Cell]], index: int, look: Look
 ) -> int:
     texts: Iterable[str] = (columns[index].title, *(row[index][0] for row in cells))
-    return max(cell_len(shown_text(text, look)) for text in texts)
+    needed = max(cell_len(shown_text(text, look)) for text in texts)
+    widest = columns[index].widest
+    return needed if widest is None else min(needed, widest)
 
 
 def _table_row(

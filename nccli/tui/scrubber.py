@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.cells import cell_len
 from nccli.charts import mark, series_style
 from nccli.render import shown
 from nccli.tui.comparison import compared_at
+from nccli.tui.curves import first_at_or_below
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.readings import compared_rows, label
@@ -71,7 +73,20 @@ class Scrubber(Painted):
             for row in compared_at(state, first, rival, compared_rows([key])):
                 ratio = "" if row.ratio is None else f"  {row.ratio:.3g}×"
                 cells.append((ratio, tint(state.look, "note")))
-        return cells
+        return [*cells, *reached_cells(state, key)]
+
+
+def reached_cells(state: State, key: str) -> list[Cell]:
+    """From which saved epoch on each group is at or below the threshold of a number."""
+    level = state.view.levels.get(key)
+    if level is None:
+        return []
+    cells: list[Cell] = [(f"  ≤ {shown(level)} from epoch", tint(state.look, "note"))]
+    for group in state.groups:
+        epoch = first_at_or_below(state, group, key, level)
+        words = f"  {mark(group.kind, state.look)} {'never' if epoch is None else epoch}"
+        cells.append((words, series_style(group.kind, state.look)))
+    return cells
 
 
 def _track(state: State, width: int) -> list[Cell]:
@@ -84,6 +99,11 @@ def _track(state: State, width: int) -> list[Cell]:
     if not look.ascii and 2 * count <= width:
         for place in range(state.position + 1, count):
             cells[round(place * (width - 1) / last)] = stop
+    for epoch in state.broken:  # a file that could not be read, where it would stand
+        place = bisect.bisect_left(state.epochs, epoch)
+        cells[min(width - 1, max(0, round((place - 0.5) * (width - 1) / last)))] = (
+            "x" if look.ascii else "✗"
+        )
     note = tint(look, "note")
     return [
         ("".join(cells[:at]), ""),

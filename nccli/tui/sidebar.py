@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from nccli.tui.entry import Entry
 from nccli.tui.keys import bindings
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
+from nccli.tui.paths import near
 from nccli.tui.rows import Line, Row, over, wrapped
 from nccli.tui.state import State
 
-STATUS = {"running": "live", "finished": "finished", "interrupted": "interrupted",
-          "failed": "failed"}  # fmt: skip
 Block = tuple[Entry | None, list[Row]]  # the rows of a run; of a heading for None
 
 
@@ -84,9 +82,8 @@ class RunList(Painted, can_focus=True):
 
     def _heading(self, parent: Path, width: int) -> Row:
         look = self.session.look
-        relative = os.path.relpath(parent)
-        name = str(parent) if relative.startswith("..") else relative
-        name = name if len(name) < width and name != "." else parent.name
+        name = near(parent)
+        name = name if len(name) < width and not name.startswith(".") else parent.name
         return Line(width, look).add(f"{name}/", tint(look, "note")).row()
 
     def _block(self, entry: Entry, width: int) -> list[Row]:
@@ -144,7 +141,7 @@ def _about(entry: Entry) -> str:
     epochs = entry.epochs
     parts.append(f"@{epochs[-1]}" if epochs else
                  "no checkpoint yet" if not entry.files else "no epoch")  # fmt: skip
-    parts.append(STATUS.get(entry.run.status or "", ""))
+    parts.append(entry.standing or "")
     return "  ".join(part for part in parts if part)
 
 

@@ -6,16 +6,24 @@ Only the app's handlers change it; widgets read it.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from nccli.charts import Look
 from nccli.runs import Run
 from nccli.tui.defaults import BASELINE, default_picks, grow_by_factors
-from nccli.tui.entry import Entry, Group, Outcome, Saved
+from nccli.tui.entry import Entry, Group, Saved
+from nccli.tui.findings import Angles, FileFound, Job, Kind, Outcome
+from nccli.tui.shelf import Shelf
+from nccli.tui.view import TABS, View
 
-TABS = ("overview", "collapse", "hessian", "calibration")
+__all__ = ["TABS", "Listed", "State"]
+
+Made = TypeVar("Made")
+
+MANY_CLASSES = 100  # from here on the angles of a group are those of its first run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,30 +32,40 @@ class Listed:
 
     run: Run
     files: tuple[Saved, ...]
+    standing: str | None = None
 
 
 class State:
     """Everything that is not drawing."""
 
-    def __init__(self, *, look: Look = Look(), tab: str = TABS[0]) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        *,
+        look: Look = Look(),  # noqa: B008 - frozen
+        view: View | None = None,
+        chosen: Sequence[str] = (),
+        epoch: int | None = None,
+    ) -> None:
         self.look = look
-        self.tab = tab
+        self.view = view or View()
         self.entries: dict[Path, Entry] = {}
         self.picks: set[Path] = set()  # the runs that are shown
         self.picked: list[Entry] = []  # the same, in the order of the list
         self.groups: list[Group] = []  # the same by loss, cross-entropy first
         self.epochs: list[int] = []  # their saved epochs
+        self.broken: list[int] = []  # those at which a file could not be read
         self.scanned = False
         self.problem: str | None = None  # why the paths could not be listed
-        self.log = True
-        self._epochs_log: bool | None = None  # None: as the saved epochs are spaced
-        self.calibrated = False
         self.follow = False
         self.filter = ""
-        self.measuring: Saved | None = None
+        self.measuring: Job | None = None
+        self._asked_for = set(chosen)  # names of the runs to begin with
+        self._shelf = Shelf()
+        self._memo: dict[Hashable, Any] = {}
         self._rival = 0
+        self._file = 0
         self._chosen: set[Path] | None = None  # None: the default picks
-        self._cursor: int | None = None  # None: at the end
+        self._cursor: int | None = epoch  # None: at the end
         self._kinds: dict[tuple[Path, str], int] = {}
 
     # --- runs -----------------------------------------------------------------------------------
@@ -59,18 +77,76 @@ class State:
         for one in listed:
             known = before[one.run.path].found if one.run.path in before else {}
             found = {saved: known[saved] for saved in one.files if saved in known}
-            self.entries[one.run.path] = Entry(one.run, one.files, found)
-        if not self.scanned and any(one.run.status == "running" for one in self.entries.values()):
-            self.follow = True  # a run that still trains is what one wants to watch
+            self.entries[one.run.path] = Entry(one.run, one.files, found, standing=one.standing)
+        if not self.scanned:
+            self._begin()
         self.scanned = True
         self._settle()
 
-    def record(self, key: Path, saved: Saved, outcome: Outcome) -> None:
-        """Keep the outcome of one file, if its run is still listed."""
+    def _begin(self) -> None:
+        """What the first listing decides."""
+        if any(one.standing == "live" for one in self.entries.values()):
+            self.follow = True  # a run that still trains is what one wants to watch
+        if self._asked_for:
+            self._chosen = {one.key for one in self.entries.values() if one.name in self._asked_for}
+
+    def record(self, done: Iterable[tuple[Job, Outcome]]) -> None:
+        """Keep what jobs have found out of runs that are still listed."""
         self.measuring = None
-        if key in self.entries:
-            self.entries[key].record(saved, outcome)
-            self._settle()
+        for job, outcome in done:
+            if isinstance(outcome, (Angles, FileFound)) or job.kind != "observation":
+                self._shelf.put((job.kind, job.saved), outcome)
+            elif job.run in self.entries:
+                self.entries[job.run].record(job.saved, outcome)
+        self._settle()
+
+    def memo(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What was made of the data, made once until they change."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        found: Made = self._memo[key]
+        return found
+
+    # --- what is read when it is looked at ------------------------------------------------------
+
+    def asked(self) -> Iterator[tuple[Kind, Entry, Saved]]:
+        """What the open tab shows of single files at the cursor."""
+        if self.view.tab == "gram":
+            for group in self.groups:
+                for entry in self.members(group):
+                    saved = entry.saved_at(self.epoch)
+                    if saved is not None:
+                        yield "angles", entry, saved
+        if self.view.tab == "files":
+            shown = self.file_shown
+            if shown is not None:
+                yield "file", *shown
+
+    def kept(self, kind: Kind, saved: Saved) -> Outcome | None:
+        """What was found out of a file for the open tab; None before that."""
+        return self._shelf.get((kind, saved))
+
+    def members(self, group: Group) -> Sequence[Entry]:
+        """The runs of a group whose angles are averaged."""
+        first = group.entries[0].at(self.epoch)
+        report = None if first is None else first.train or first.test
+        few = report is None or report.num_classes <= MANY_CLASSES
+        return group.entries if few else group.entries[:1]
+
+    @property
+    def file_shown(self) -> tuple[Entry, Saved] | None:
+        """The file of the Files tab: that of one picked run at the cursor, readable or not."""
+        with_files = [entry for entry in self.picked if entry.files]
+        if not with_files:
+            return None
+        entry = with_files[self._file % len(with_files)]
+        at = self.epoch
+        known = [one for one in entry.files if at is None or one.epoch is None or one.epoch <= at]
+        return entry, (known or entry.files)[-1]
+
+    def next_file(self) -> None:
+        """The Files tab shows the next picked run's."""
+        self._file += 1
 
     def matching(self) -> list[Entry]:
         """The runs that the filter lets through: all its words occur in path, loss or status."""
@@ -90,7 +166,9 @@ class State:
         chosen = default_picks(entries) if self._chosen is None else self._chosen
         self.picks = chosen & set(self.entries)
         self.picked = [entry for entry in entries if entry.key in self.picks]
+        self.broken = sorted({epoch for entry in self.picked for epoch in entry.broken})
         self.epochs = sorted({epoch for entry in self.picked for epoch in entry.epochs})
+        self._memo.clear()
         self._name_kinds()
         self.groups = self._grouped()
 
@@ -157,13 +235,16 @@ class State:
     @property
     def epochs_log(self) -> bool:
         """Whether the axis of epochs is logarithmic; before the user chose: as they are spaced."""
-        if self._epochs_log is None:
-            return grow_by_factors(self.epochs)
-        return self._epochs_log
+        chosen = self.view.epochs_log
+        return grow_by_factors(self.epochs) if chosen is None else chosen
 
-    def toggle_epochs_log(self) -> None:
-        """Logarithmic or linear epochs."""
-        self._epochs_log = not self.epochs_log
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The epochs in view; None where all are."""
+        if self.epoch is None:
+            return None
+        first, last = float(self.epochs[0]), float(self.epochs[-1])
+        return self.view.window(first, last, float(self.epoch), log=self.epochs_log)
 
     def go_to(self, position: int) -> None:
         """Put the cursor on a saved epoch, by its place; at the last one it stays at the end."""
@@ -172,5 +253,5 @@ class State:
 
 
 def _told(entry: Entry) -> str:
-    words = (str(entry.key), entry.group or "", entry.run.status or "")
+    words = (str(entry.key), entry.group or "", entry.standing or "")
     return " ".join(words).casefold()

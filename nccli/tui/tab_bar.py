@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from textual.events import Click
 from textual.message import Message
 
+from nccli.tui.keys import CURVES
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.rows import Line, Row
-from nccli.tui.state import TABS
+from nccli.tui.view import MODES, TABS
 
-FULL, SHORT = 4 * 15, 26  # columns for the words of all tabs, and for the word of the current one
+FULL, ROOMY = 74, 80  # columns for the words of all tabs, and for wider gaps between them
 
 
 class TabBar(Painted):
@@ -35,16 +36,26 @@ class TabBar(Painted):
         look = self.session.look
         line = Line(width, look)
         for start, words, tab in self._labels(width):
-            here = tab == self.session.tab
+            here = tab == self.session.view.tab
             line.to(start).add(words, tint(look, "here" if here else "note"))
-        return [line.row()]
+        return [line.flush_right([(self._shown(), tint(look, "note"))]).row()]
+
+    def _shown(self) -> str:
+        """How the open tab shows things, where that is not the plain way."""
+        state, view = self.session, self.session.view
+        curves = view.tab in CURVES
+        words: list[str] = [view.mode] if view.tab in MODES and len(state.groups) > 1 else []
+        words += [f"epochs ×{2**view.zoom}"] if view.zoom and curves else []
+        words += ["fit"] if view.fit and curves else []
+        words += ["after T"] if view.calibrated and view.tab == "calibration" else []
+        return "  ".join(words)
 
     def _labels(self, width: int) -> list[tuple[int, str, str]]:
         """Start, words and name of each tab; the words of the others go where there is no room."""
-        gap = 3 if width >= FULL else 2
+        gap = 3 if width >= ROOMY else 2
         labels, start = [], 0
         for number, tab in enumerate(TABS, 1):
-            told = width >= FULL or tab == self.session.tab
+            told = width >= FULL or tab == self.session.view.tab
             words = f"{number} {tab.capitalize()}" if told else str(number)
             labels.append((start, words, tab))
             start += len(words) + gap

@@ -11,7 +11,10 @@ from textual.widget import Widget
 
 from nccli.tui.calibration import Calibration
 from nccli.tui.collapse import Collapse
+from nccli.tui.files import Files
+from nccli.tui.gram import Gram
 from nccli.tui.hessian import Hessian
+from nccli.tui.notes import Notes
 from nccli.tui.notice import Notice, words
 from nccli.tui.overview import Overview
 from nccli.tui.pane import Pane
@@ -36,6 +39,9 @@ class Tabs(Vertical):
             "collapse": Collapse(state),
             "hessian": Hessian(state),
             "calibration": Calibration(state),
+            "gram": Gram(state),
+            "files": Files(state),
+            "notes": Notes(state),
         }
 
     def compose(self) -> Iterator[Widget]:
@@ -47,7 +53,7 @@ class Tabs(Vertical):
     @property
     def pane(self) -> Pane:
         """The pane of the open tab."""
-        return self.panes[self.session.tab]
+        return self.panes[self.session.view.tab]
 
     @property
     def empty(self) -> bool:
@@ -60,7 +66,7 @@ class Tabs(Vertical):
         came = self.notice.display and not empty
         self.notice.display = empty
         for name, pane in self.panes.items():
-            pane.display = name == self.session.tab and not empty
+            pane.display = name == self.session.view.tab and not empty
         self.bar.renew()
         self.notice.renew()
         self.pane.renew()

@@ -62,10 +62,13 @@ class Window(ModalScreen[None]):
     Window { align: center middle; }
     """
 
-    def __init__(self, state: State, content: Content, *, copies: str | None = None) -> None:
+    def __init__(self, state: State, content: Content, *, copies: Sequence[str] = ()) -> None:
         super().__init__()
         self._copies = copies
-        hint = "esc close" if copies is None else "c copy  esc close"
+        offers = [
+            f"{key} copy {word}".rstrip() for key, word in zip("cv", ("", "view"), strict=True)
+        ]
+        hint = "  ".join([*offers[: len(copies)], "esc close"])
         self.page = Page(state, content, hint)
         self.page.styles.max_width = WIDEST
 
@@ -77,8 +80,12 @@ class Window(ModalScreen[None]):
         """Scroll."""
         self.page.move(steps)
 
-    def action_copy(self) -> None:
+    def action_copy(self, place: int) -> None:
         """Copy what the window offers, if anything."""
-        if self._copies is not None:
-            self.app.copy_to_clipboard(self._copies)
+        if place < len(self._copies):
+            self.app.copy_to_clipboard(self._copies[place])
             self.dismiss()
+
+    def action_choose(self) -> None:
+        """A page to read has no choice: close it."""
+        self.dismiss()

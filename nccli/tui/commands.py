@@ -1,0 +1,80 @@
+"""The shell commands that print what is on screen, and that open it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from nccli.runs import RUN_FILE
+from nccli.tui.entry import Entry
+from nccli.tui.explain import Text
+from nccli.tui.paths import near
+from nccli.tui.rows import Line, Row
+from nccli.tui.state import State
+
+COMMANDS = {
+    "overview": ("analyze",),
+    "collapse": ("analyze",),
+    "hessian": ("hessian",),
+    "calibration": ("calibrate",),
+    "gram": ("analyze", "--gram"),
+}
+
+
+def printing(state: State) -> str:
+    """The command that prints what is on screen."""
+    entries = [entry for group in state.groups for entry in group.entries]
+    tab = state.view.tab
+    if tab == "files":
+        shown = state.file_shown
+        paths = [] if shown is None else [near(shown[1].path)]
+        return shlex.join(["nccli", "check", "--contents", *paths])
+    if tab == "notes":
+        return shlex.join(["cat", *(near(entry.key / RUN_FILE) for entry in entries)])
+    if tab == "overview" and state.at_end:
+        return shlex.join(["nccli", "compare", *(near(entry.key) for entry in entries)])
+    name, *options = COMMANDS[tab]
+    return shlex.join(["nccli", name, *options, *(_at(state, entry) for entry in entries)])
+
+
+def reopening(state: State) -> str:
+    """The command that opens this screen again: its runs, its tab and its epoch."""
+    picked = [entry for entry in state.picked if entry.group is not None]
+    words = ["nccli", "view", *(near(entry.key) for entry in picked), "--tab", state.view.tab]
+    words += ["--compare", ",".join(entry.name for entry in picked)]
+    if state.epoch is not None and not state.at_end:
+        words += ["--epoch", str(state.epoch)]
+    return shlex.join(words)
+
+
+def text(state: State, width: int) -> Sequence[Row]:
+    """Both commands, and what the first leaves out."""
+    page = Text(width, state)
+    page.title("The same numbers in a shell")
+    page.rows += [(), *_shell_rows(printing(state), state, width)]
+    if state.view.tab == "overview" and not state.at_end:
+        page.paragraph("nccli compare reads last epochs; this one prints the numbers.", "note")
+    page.rows.append(())
+    page.title("This screen again")
+    page.rows += [(), *_shell_rows(reopening(state), state, width)]
+    return page.rows
+
+
+def _at(state: State, entry: Entry) -> str:
+    """RUN@12, or the file itself where its name tells no epoch."""
+    saved = entry.file_at(state.epoch)
+    if saved is None:
+        return near(entry.key)
+    return str(saved.path) if saved.epoch is None else f"{near(entry.key)}@{saved.epoch}"
+
+
+def _shell_rows(whole: str, state: State, width: int) -> list[Row]:
+    """The command as a shell reads it, a word a row where it is long."""
+    if len(whole) <= width:
+        return [Line(width, state.look).add(whole).row()]
+    program, name, *words = shlex.split(whole)
+    rows = [f"{program} {name}", *(f"  {shlex.quote(word)}" for word in words)]
+    return [
+        *(Line(width, state.look).add(row, room=width - 2).add(" \\").row() for row in rows[:-1]),
+        Line(width, state.look).add(rows[-1]).row(),
+    ]

@@ -1,0 +1,114 @@
+"""What is read of one file, in a process of its own: what crashes there ends no screen.
+
+A worker process also keeps the screen smooth: Python runs one thread of a process at a time. What
+is heavy to import is imported where it works, so that the first frame does not wait for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nccli.cache import recall
+from nccli.compare import Observation
+from nccli.errors import InputError
+from nccli.jobs import LocalPool, WorkerDied
+from nccli.tui.findings import Angles, FileFound, Job, Kind, Outcome
+from nccli.work import observing
+
+if TYPE_CHECKING:
+    from nccli.contents import Contents
+    from nccli.tui.findings import Matrix
+
+
+class Measurer:
+    """Does jobs, in a process of its own where `apart`; `cached`: observations are kept."""
+
+    def __init__(self, *, apart: bool = False, cached: bool = False) -> None:
+        self._cached = cached
+        self._pool = LocalPool(1) if apart else None
+        if self._pool is not None:
+            self._pool.prepare()
+
+    def recall(self, job: Job) -> Outcome | None:
+        """What is kept of a file beside its run; None where it has to be measured."""
+        if job.kind != "observation" or not self._cached:
+            return None
+        kept = recall(job.saved.path, observing(curves=True))
+        found: Observation | None = kept[0] if kept else None
+        return found
+
+    def do(self, job: Job) -> Outcome:
+        """Do a job; whatever goes wrong becomes its text. Waits for it: not for the main thread."""
+        path = job.saved.path
+        if self._pool is None:
+            return found_out(job.kind, path, cached=self._cached)
+        try:
+            return self._pool.submit(found_out, job.kind, path, cached=self._cached).result()
+        except WorkerDied:
+            return (
+                f"{path}: the process that read it died: the file crashes the HDF5 library, "
+                "or there is too little memory"
+            )
+        except RuntimeError as error:  # the pool was closed: the app has ended
+            return f"{path}: {error}"
+
+    def close(self) -> None:
+        """End the process, whatever it is at."""
+        if self._pool is not None:
+            self._pool.kill()
+
+
+def found_out(kind: Kind, path: Path, *, cached: bool) -> Outcome:
+    """Find out one thing of a file; whatever goes wrong becomes its text, and the rest goes on."""
+    try:
+        if kind == "observation":
+            return _observed(path, cached=cached)
+        return _angles(path) if kind == "angles" else _file(path)
+    except InputError as error:
+        return str(error)
+    except MemoryError:
+        return f"{path}: not enough memory to measure it"
+    except Exception as error:  # noqa: BLE001 - the border of the worker: it is told, in its place
+        return f"{path}: a bug in nccli: {type(error).__name__}: {error}"
+
+
+def _observed(path: Path, *, cached: bool) -> Observation:
+    from nccli.observe import observe
+
+    return observe(path, curves=True, cached=cached)
+
+
+def _angles(path: Path) -> Angles:
+    from nccli.collapse import gram
+    from nccli.hdf5 import locate_errors, read_checkpoint
+
+    with locate_errors(path):
+        checkpoint = read_checkpoint(path)
+        split = "train" if "train" in checkpoint.splits else next(iter(checkpoint.splits))
+        report = gram.analyze(checkpoint, split=split)
+    return Angles(
+        target=report.target,
+        classes=report.classes,
+        means=_matrix(report.features),
+        classifier=_matrix(report.classifier),
+        notes=report.notes,
+    )
+
+
+def _matrix(rows: Any) -> Matrix | None:
+    import numpy as np
+
+    return None if rows is None else np.array(rows, dtype=np.float32)
+
+
+def _file(path: Path) -> FileFound:
+    from nccli.contents import contents
+    from nccli.validate import validate
+
+    found: Contents | str
+    try:
+        found = contents(path)
+    except InputError as error:
+        found = str(error)
+    return FileFound(contents=found, finding=validate(path))
