@@ -89,8 +89,12 @@ def coarse_to_fine(count: int) -> list[int]:
 
 def progress(state: State) -> tuple[int, int]:
     """How many of the wanted files are done, and how many there are."""
-    wanted = {(entry.key, saved): saved in entry.found for entry, saved in wanted_files(state)}
-    return sum(wanted.values()), len(wanted)
+
+    def count() -> tuple[int, int]:
+        wanted = {(entry.key, saved): saved in entry.found for entry, saved in wanted_files(state)}
+        return sum(wanted.values()), len(wanted)
+
+    return state.memo("progress", count)
 
 
 # --- threads ------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,40 @@ from nccli.tui.paths import near
 from nccli.tui.rows import Line, Row, over, wrapped
 from nccli.tui.state import State
 
-Block = tuple[Entry | None, list[Row]]  # the rows of a run; of a heading for None
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Which rows each run has in the list: from its start to the next one's, heading apart."""
+
+    entries: Sequence[Entry]
+    headed: Sequence[int]  # 1 where a directory's name stands above the run
+    starts: Sequence[int]  # one more than entries: the last is the number of rows
+    places: Mapping[Path, int]
+
+    def place(self, key: Path | None) -> int:
+        """Where a run stands; the first one's place for one that is not in the list."""
+        return self.places.get(key, 0) if key is not None else 0
+
+    def at_row(self, row: int) -> int:
+        """The run that a row belongs to; a heading belongs to the run under it."""
+        place = max(0, bisect.bisect_right(self.starts, row) - 1)
+        last = len(self.entries) - 1
+        below = min(place + 1, last)
+        on_heading = self.headed[below] and row == self.starts[below] - 1
+        return below if on_heading else min(place, last)
+
+
+def plan_runs(entries: Sequence[Entry]) -> RunPlan:
+    """Two rows a run, one for each thing that is wrong with it, and one for each directory."""
+    headed, starts, row, parent = [], [], 0, None
+    for entry in entries:
+        headed.append(int(entry.parent != parent))
+        parent = entry.parent
+        row += headed[-1]
+        starts.append(row)
+        row += 2 + len(entry.problems) + bool(entry.run.problem)
+    places = {entry.key: place for place, entry in enumerate(entries)}
+    return RunPlan(entries=entries, headed=headed, starts=[*starts, row], places=places)
 
 
 class RunList(Painted, can_focus=True):
@@ -39,46 +74,46 @@ class RunList(Painted, can_focus=True):
         super().__init__(state, **options)
         self._key: Path | None = None
         self._first = 0  # the first row in view
-        self._owners: list[Entry | None] = []  # whose each row in the list is
 
     @property
     def current(self) -> Entry | None:
         """The run the cursor is on."""
-        entries = self.session.matching()
-        found = next((one for one in entries if one.key == self._key), None)
-        return found or (entries[0] if entries else None)
+        plan = self._plan()
+        return plan.entries[plan.place(self._key)] if plan.entries else None
 
     def move(self, steps: int) -> None:
         """Put the cursor on another run."""
-        entries = self.session.matching()
-        if self.current is not None:
-            place = entries.index(self.current) + steps
-            self._key = entries[max(0, min(place, len(entries) - 1))].key
+        plan = self._plan()
+        if plan.entries:
+            place = plan.place(self._key) + steps
+            self._key = plan.entries[max(0, min(place, len(plan.entries) - 1))].key
         self.renew()
 
     def paint(self, width: int, height: int) -> Sequence[Row]:
-        """The rows in view."""
-        state = self.session
-        blocks = list(self._blocks(width))
-        if not blocks:
+        """The rows in view: of a thousand runs no more than fit are made."""
+        state, plan = self.session, self._plan()
+        if not plan.entries:
             return wrapped(_why_empty(state), width, state.look, style=tint(state.look, "note"))
-        rows = [row for _, block in blocks for row in block]
-        self._owners = [entry for entry, block in blocks for _ in block]
-        mine = [place for place, owner in enumerate(self._owners)
-                if owner is not None and owner is self.current]  # fmt: skip
-        if mine:
-            top = mine[0] if self._owners[max(0, mine[0] - 1)] is not None else mine[0] - 1
-            self._first = max(min(self._first, max(0, top)), mine[-1] - height + 1)
-        self._first = max(0, min(self._first, len(rows) - height))
-        return rows[self._first : self._first + height]
+        at = plan.place(self._key)
+        top, end = plan.starts[at] - plan.headed[at], plan.starts[at + 1]
+        self._first = max(min(self._first, top), end - height)
+        self._first = max(0, min(self._first, plan.starts[-1] - height))
+        return self._in_view(plan, self._first, height, width)
 
-    def _blocks(self, width: int) -> Iterator[Block]:
-        parent = None
-        for entry in self.session.matching():
-            if entry.parent != parent:
-                parent = entry.parent
-                yield None, [self._heading(parent, width)]
-            yield entry, self._block(entry, width)
+    def _in_view(self, plan: RunPlan, first: int, height: int, width: int) -> list[Row]:
+        rows: list[Row] = []
+        place = plan.at_row(first)
+        skipped = first - (plan.starts[place] - plan.headed[place])
+        while place < len(plan.entries) and len(rows) < height + skipped:
+            entry = plan.entries[place]
+            rows += [self._heading(entry.parent, width)] if plan.headed[place] else []
+            rows += self._block(entry, width)
+            place += 1
+        return rows[skipped : skipped + height]
+
+    def _plan(self) -> RunPlan:
+        state = self.session
+        return state.memo(("run list", state.filter), lambda: plan_runs(state.matching()))
 
     def _heading(self, parent: Path, width: int) -> Row:
         look = self.session.look
@@ -115,10 +150,12 @@ class RunList(Painted, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """A click picks the run, or unpicks it."""
-        place = event.y + self._first
-        owner = self._owners[place] if place < len(self._owners) else None
-        if owner is not None:
-            self._key = owner.key
+        plan, row = self._plan(), event.y + self._first
+        if not plan.entries or row >= plan.starts[-1]:
+            return
+        place = plan.at_row(row)
+        if row >= plan.starts[place]:  # not on the heading above it
+            self._key = plan.entries[place].key
             self.post_message(self.Clicked())
 
     def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:

@@ -151,7 +151,11 @@ class State:
     def matching(self) -> list[Entry]:
         """The runs that the filter lets through: all its words occur in path, loss or status."""
         words = self.filter.casefold().split()
-        return [one for one in self.entries.values() if all(word in _told(one) for word in words)]
+        entries = self.entries.values()
+        return self.memo(
+            ("matching", self.filter),
+            lambda: [one for one in entries if all(word in _told(one) for word in words)],
+        )
 
     # --- picks ----------------------------------------------------------------------------------
 

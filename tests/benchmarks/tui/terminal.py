@@ -21,7 +21,7 @@ FRAME_STARTS, FRAME_ENDS = b"\x1b[?2026h", b"\x1b[?2026l"  # synchronized output
 # What a terminal that has synchronized output, and nothing else, answers to Textual's questions.
 ANSWERS = {b"\x1b[?2026$p": b"\x1b[?2026;2$y", b"\x1b[?2048$p": b"\x1b[?2048;0$y"}
 QUIET_SECONDS = 0.08  # so long without a byte: the answer to a key is complete
-LONGEST_ANSWER, LONGEST_SECONDS = 5.0, 180.0  # to a key, and of all waiting
+LONGEST_ANSWER, LONGEST_SECONDS = 30.0, 180.0  # to a key, and of all waiting
 READ_BYTES = 1 << 16
 
 _PIECES = re.compile(
