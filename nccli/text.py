@@ -7,7 +7,10 @@ def visible(text: object) -> str:
     A terminal escape, a newline in a run name or a bidirectional override comes out as
     `\\x1b`, `\\n` or `\\u202e`; printable characters (accents, Greek, CJK) stay as they are.
     """
-    return "".join(_shown(character) for character in str(text))
+    words = str(text)
+    if words.isprintable():  # nearly always, and this is asked for every cell of a screen
+        return words
+    return "".join(_shown(character) for character in words)
 
 
 def _shown(character: str) -> str:

@@ -18,7 +18,8 @@ def as_cosines(matrix: Any) -> Floats:
         return np.zeros((0, 0))
     if cosines_KK.ndim != 2 or cosines_KK.shape[0] != cosines_KK.shape[1]:
         raise ValueError(f"a Gram matrix must be square (K, K), got shape {cosines_KK.shape}")
-    cosines_KK[~np.isfinite(cosines_KK)] = np.nan
+    if not np.isfinite(cosines_KK).all():
+        cosines_KK[~np.isfinite(cosines_KK)] = np.nan
     return np.clip(cosines_KK, -1.0, 1.0, out=cosines_KK)
 
 
@@ -30,10 +31,16 @@ def averaged(cosines_KK: Floats, size: int) -> Floats:
     """
     if size == 1 or not len(cosines_KK):
         return cosines_KK
-    known_KK = np.isfinite(cosines_KK)
-    np.fill_diagonal(known_KK, val=False)
-    counts_BB = _block_sums(known_KK.astype(np.float64), size)
-    sums_BB = _block_sums(np.where(known_KK, cosines_KK, 0.0), size)
+    if np.isfinite(cosines_KK).all():  # no mask of the size of the matrix is needed
+        sizes_B = np.add.reduceat(np.ones(len(cosines_KK)), np.arange(0, len(cosines_KK), size))
+        diagonal_B = np.add.reduceat(cosines_KK.diagonal(), np.arange(0, len(cosines_KK), size))
+        counts_BB = np.outer(sizes_B, sizes_B) - np.diag(sizes_B)
+        sums_BB = _block_sums(cosines_KK, size) - np.diag(diagonal_B)
+    else:
+        known_KK = np.isfinite(cosines_KK)
+        np.fill_diagonal(known_KK, val=False)
+        counts_BB = _block_sums(known_KK.astype(np.float64), size)
+        sums_BB = _block_sums(np.where(known_KK, cosines_KK, 0.0), size)
     means_BB = np.full(sums_BB.shape, np.nan)
     np.divide(sums_BB, counts_BB, out=means_BB, where=counts_BB > 0)
     return means_BB
@@ -43,7 +50,8 @@ def worst_pair(cosines_KK: Floats) -> tuple[int, int, float] | None:
     """The two rows with the largest cosine, the lower one first; None where no pair is known."""
     if len(cosines_KK) < 2:
         return None
-    pairs_KK = np.where(np.isfinite(cosines_KK), cosines_KK, -np.inf)
+    known_KK = np.isfinite(cosines_KK)
+    pairs_KK = cosines_KK.copy() if known_KK.all() else np.where(known_KK, cosines_KK, -np.inf)
     np.fill_diagonal(pairs_KK, -np.inf)
     row, column = divmod(int(pairs_KK.argmax()), len(pairs_KK))
     cosine = float(pairs_KK[row, column])

@@ -1,13 +1,18 @@
 """A grid of cells to draw on, and braille dots (2 wide, 4 high per cell) for thin lines."""
 
-from collections.abc import Iterator
-
 from nccli.charts.parts import Chart, Look, Span
 
 DOTS_WIDE = 2
 DOTS_HIGH = 4
 BRAILLE = 0x2800
 BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # [dot row][dot column]
+
+# bits of one side of a cell, from the first of its dot rows to the last
+STROKES = [
+    [[sum(BITS[row][side] for row in range(first, last + 1)) for last in range(DOTS_HIGH)]
+     for first in range(DOTS_HIGH)]
+    for side in range(DOTS_WIDE)
+]  # fmt: skip
 
 Cell = tuple[int, int]  # column, row
 Dot = tuple[int, int]  # dot column, dot row
@@ -23,6 +28,42 @@ def cell_of(dot: Dot) -> Cell:
     return dot[0] // DOTS_WIDE, dot[1] // DOTS_HIGH
 
 
+class Dots:
+    """The dots of one series. Bits merge in here only, so that two series never blend."""
+
+    def __init__(self) -> None:
+        self.bits: dict[Cell, int] = {}  # of each cell with a dot in it
+
+    def add(self, dot: Dot) -> None:
+        """Set one dot."""
+        x, y = dot
+        cell = cell_of(dot)
+        bit = BITS[y % DOTS_HIGH][x % DOTS_WIDE]
+        self.bits[cell] = self.bits.get(cell, 0) | bit
+
+    def line(self, start: Dot, end: Dot) -> None:
+        """Set the dots from `start` to `end`, one per step along the longer side."""
+        (left, top), bits = start, self.bits
+        wide, high = end[0] - left, end[1] - top
+        steps = max(abs(wide), abs(high), 1)
+        for step in range(steps + 1):
+            x = left + (2 * wide * step + steps) // (2 * steps)  # integer rounding
+            y = top + (2 * high * step + steps) // (2 * steps)
+            cell = (x // DOTS_WIDE, y // DOTS_HIGH)  # `add` itself would cost as much again
+            bits[cell] = bits.get(cell, 0) | BITS[y % DOTS_HIGH][x % DOTS_WIDE]
+
+    def stroke(self, x: int, top: int, bottom: int) -> None:
+        """Set the dots of one column from `top` to `bottom`, a cell at a time."""
+        column, side = x // DOTS_WIDE, x % DOTS_WIDE
+        for row in range(top // DOTS_HIGH, bottom // DOTS_HIGH + 1):
+            first, last = (
+                max(top - row * DOTS_HIGH, 0),
+                min(bottom - row * DOTS_HIGH, DOTS_HIGH - 1),
+            )
+            cell = (column, row)
+            self.bits[cell] = self.bits.get(cell, 0) | STROKES[side][first][last]
+
+
 class Canvas:
     """`width` x `height` cells; whatever falls outside is clipped."""
 
@@ -36,10 +77,24 @@ class Canvas:
         """Write single-cell characters from (column, row) to the right."""
         if not 0 <= row < self.height:
             return
+        end = column + len(text)
+        if column >= 0 and end <= self.width:  # nearly always
+            self._glyphs[row][column:end] = text
+            self._styles[row][column:end] = [style] * len(text)
+            return
         for at, glyph in enumerate(text, column):
             if 0 <= at < self.width:
                 self._glyphs[row][at] = glyph
                 self._styles[row][at] = style
+
+    def trace(self, dots: Dots, left: int, top: int, style: str, look: Look, bar: str = "") -> None:
+        """Draw the dots of a series from a corner on; `bar`: this glyph in place of each cell's."""
+        for (across, down), bits in dots.bits.items():
+            column, row = left + across, top + down
+            if 0 <= row < self.height and 0 <= column < self.width:
+                glyph = bar or ("." if look.ascii else chr(BRAILLE + bits))
+                self._glyphs[row][column] = glyph
+                self._styles[row][column] = style
 
     def chart(self) -> Chart:
         """The finished picture, equal styles joined into spans."""
@@ -47,45 +102,21 @@ class Canvas:
         return Chart(rows=tuple(rows), width=self.width)
 
 
-class Dots:
-    """The dots of one series. Bits merge in here only, so that two series never blend."""
-
-    def __init__(self) -> None:
-        self._bits: dict[Cell, int] = {}
-
-    def add(self, dot: Dot) -> None:
-        """Set one dot."""
-        x, y = dot
-        cell = cell_of(dot)
-        bit = BITS[y % DOTS_HIGH][x % DOTS_WIDE]
-        self._bits[cell] = self._bits.get(cell, 0) | bit
-
-    def line(self, start: Dot, end: Dot) -> None:
-        """Set the dots from `start` to `end`, one per step along the longer side."""
-        wide, high = end[0] - start[0], end[1] - start[1]
-        steps = max(abs(wide), abs(high), 1)
-        for step in range(steps + 1):
-            x = start[0] + (2 * wide * step + steps) // (2 * steps)  # integer rounding
-            y = start[1] + (2 * high * step + steps) // (2 * steps)
-            self.add((x, y))
-
-    def cells(self, look: Look) -> Iterator[tuple[int, int, str]]:
-        """Column, row and glyph of every cell with a dot in it."""
-        for (column, row), bits in self._bits.items():
-            yield column, row, "." if look.ascii else chr(BRAILLE + bits)
-
-
 def _spans(glyphs: list[str], styles: list[str]) -> tuple[Span, ...]:
     """One row as spans. Blanks take the style before them: fewer escapes over SSH."""
-    spans: list[tuple[str, str]] = []
-    for glyph, style in zip(glyphs[: _visible_length(glyphs, styles)], styles, strict=False):
-        text, current = spans[-1] if spans else ("", style)
-        joins = style == current or (glyph == " " and not style and " on " not in current)
-        if spans and joins:
-            spans[-1] = (text + glyph, current)
-        else:
-            spans.append((glyph, style))
-    return tuple(Span(text, style) for text, style in spans)
+    end = _visible_length(glyphs, styles)
+    if not end:
+        return ()
+    spans: list[Span] = []
+    start, current = 0, styles[0]
+    filled = " on " in current
+    for at in range(1, end):
+        style = styles[at]
+        if style == current or (not style and glyphs[at] == " " and not filled):
+            continue
+        spans.append(Span("".join(glyphs[start:at]), current))
+        start, current, filled = at, style, " on " in style
+    return (*spans, Span("".join(glyphs[start:end]), current))
 
 
 def _visible_length(glyphs: list[str], styles: list[str]) -> int:

@@ -66,9 +66,11 @@ class Frame:
 
     def spot(self, x: float, y: float) -> Dot:
         """`dot` for a place in the inner units of both axes."""
-        across = round(self.x.scale.share(x) * (self.columns * DOTS_WIDE - 1))
-        down = round((1 - self.y.scale.share(y)) * (self.rows * DOTS_HIGH - 1))
-        return across, down
+        return round(self.x.scale.share(x) * (self.columns * DOTS_WIDE - 1)), self.down(y)
+
+    def down(self, y: float) -> int:
+        """The dot row of a height in the inner units of the y axis."""
+        return round((1 - self.y.scale.share(y)) * (self.rows * DOTS_HIGH - 1))
 
     def column(self, share: float) -> int:
         """Plot column at a share of the x axis."""

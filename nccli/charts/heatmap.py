@@ -107,7 +107,11 @@ def _readouts(
 def _why_empty(cosines_KK: Floats) -> str | None:
     if not len(cosines_KK):
         return "nothing to draw: no classes"
-    return None if (cosines_KK == cosines_KK).any() else "nothing to draw: no cosine is defined"
+    return (
+        None
+        if cosines_KK[0, 0] == cosines_KK[0, 0] or (cosines_KK == cosines_KK).any()
+        else "nothing to draw: no cosine is defined"
+    )
 
 
 def _notes(cells: Cells) -> list[str]:
@@ -155,12 +159,16 @@ def _draw_cells(
     """Colour, and number or glyph, of every cell; the number of the worst pair is bold."""
     cells, middle = plan.cells, (plan.cells.high - 1) // 2
     stands_out = {worst[:2], worst[1::-1]} if worst else set()
+    drawn: dict[tuple[float, bool], tuple[str, str, str]] = {}  # many are alike, to two digits
     for row, values in enumerate(values_BB.tolist()):
         for column, value in enumerate(values):
             if value != value:  # NaN: left empty
                 continue
-            style = scale.style(value)
-            fill, text = _inside(value, cells, scale, diagonal=row == column)
+            alike = (round(value / scale.limit, 3), row == column)
+            if cells.numbered or alike not in drawn:
+                inside = _inside(value, cells, scale, diagonal=row == column)
+                drawn[alike] = (scale.style(value), *inside)
+            style, fill, text = drawn[alike]
             for floor in range(cells.high):
                 written = floor == middle or not cells.numbered
                 heavy = (row, column) in stands_out and floor == middle

@@ -40,8 +40,11 @@ def clean(text: object, look: Look) -> str:
     Controls come out as escapes (`nccli.text.visible`), and so do characters which are not
     exactly one cell wide (CJK, emoji, lone combining marks): a row must not shift.
     """
+    words = str(text)
+    if words.isascii() and words.isprintable():
+        return words  # nearly always
     # Composed first: a combining mark must not join the last letter of an escape.
-    composed = visible(unicodedata.normalize("NFC", str(text)))
+    composed = visible(unicodedata.normalize("NFC", words))
     if look.ascii:
         return "".join(_seven_bit(character) for character in composed)
     return "".join(c if _one_cell(c) else _escape(c) for c in composed)

@@ -169,8 +169,7 @@ def _draw_diagonal(canvas: Canvas, plot: Plot) -> None:
     wide, high = plot.columns * DOTS_WIDE - 1, plot.rows * DOTS_HIGH - 1
     for x in range(0, wide + 1, 2):
         dots.add((x, round((1 - x / wide) * high)))
-    for column, row, glyph in dots.cells(plot.look):
-        canvas.put(plot.left + column, plot.top + row, glyph, ink(plot.look, "note"))
+    canvas.trace(dots, plot.left, plot.top, ink(plot.look, "note"), plot.look)
 
 
 # --- bars -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What a line chart draws inside its frame: spread, lines and markers, in this order."""
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 
 from nccli.charts.canvas import Canvas, Cell, Dot, Dots, cell_of
 from nccli.charts.curves import Curve, Stroke
@@ -20,8 +20,9 @@ def draw_traces(
 ) -> None:
     """Everything that belongs to a series; markers last, so that nothing hides them."""
     draw_spread(canvas, frame, curves)
-    draw_lines(canvas, frame, curves, lines=lines)
-    draw_markers(canvas, frame, curves, cursor, lines=lines)
+    places = [[frame.dot(x, y) for x, y in one.points] for one in curves]
+    draw_lines(canvas, frame, curves, places, lines=lines)
+    draw_markers(canvas, frame, curves, places, cursor, lines=lines)
 
 
 # --- spread ---------------------------------------------------------------------------------
@@ -34,12 +35,10 @@ def draw_spread(canvas: Canvas, frame: Frame, curves: Sequence[Curve]) -> None:
         for stroke in one.spread:
             ends = _ends(stroke, frame.y.scale)
             if ends:
-                x = frame.x.scale.inner(stroke.x)
-                dots.line(frame.spot(x, ends[0]), frame.spot(x, ends[1]))
-        style, bar = faint(one.kind, frame.look), glyphs(frame.look).up
-        for column, row, glyph in dots.cells(frame.look):
-            text = bar if frame.look.ascii else glyph
-            canvas.put(frame.left + column, frame.top + row, text, style)
+                x, bottom = frame.spot(frame.x.scale.inner(stroke.x), ends[0])
+                dots.stroke(x, frame.down(ends[1]), bottom)
+        bar = glyphs(frame.look).up if frame.look.ascii else ""
+        canvas.trace(dots, frame.left, frame.top, faint(one.kind, frame.look), frame.look, bar)
 
 
 def _ends(stroke: Stroke, scale: Scale) -> Range | None:
@@ -53,12 +52,19 @@ def _ends(stroke: Stroke, scale: Scale) -> Range | None:
 # --- lines ----------------------------------------------------------------------------------
 
 
-def draw_lines(canvas: Canvas, frame: Frame, curves: Sequence[Curve], *, lines: bool) -> None:
+def draw_lines(
+    canvas: Canvas,
+    frame: Frame,
+    curves: Sequence[Curve],
+    every: Sequence[Sequence[Dot]],
+    *,
+    lines: bool,
+) -> None:
     """Braille lines, or bare dots; where curves share a cell the later one shows."""
-    for one in curves:
-        dots = Dots()
+    for one, all_places in zip(curves, every, strict=True):
+        dots, left = Dots(), iter(all_places)
         for run in one.runs:
-            places = [frame.dot(x, y) for x, y in run]
+            places = list(islice(left, len(run)))
             for place in places:
                 dots.add(place)
             if lines and one.is_whole:
@@ -67,8 +73,7 @@ def draw_lines(canvas: Canvas, frame: Frame, curves: Sequence[Curve], *, lines: 
         if lines and not one.is_whole:
             _join_cut(dots, frame, one)
         style = series_style(one.kind, frame.look)
-        for column, row, glyph in dots.cells(frame.look):
-            canvas.put(frame.left + column, frame.top + row, glyph, style)
+        canvas.trace(dots, frame.left, frame.top, style, frame.look)
 
 
 def _join_cut(dots: Dots, frame: Frame, one: Curve) -> None:
@@ -86,12 +91,18 @@ def _join_cut(dots: Dots, frame: Frame, one: Curve) -> None:
 
 
 def draw_markers(
-    canvas: Canvas, frame: Frame, curves: Sequence[Curve], cursor: float | None, *, lines: bool
+    canvas: Canvas,
+    frame: Frame,
+    curves: Sequence[Curve],
+    places: Sequence[Sequence[Dot]],
+    cursor: float | None,
+    *,
+    lines: bool,
 ) -> None:
     """Markers on the points. Where curves meet they take turns, so that none hides another."""
     claims: dict[Cell, list[int]] = {}
-    for one in curves:
-        for cell in _marked_cells(frame, one, cursor, lines=lines):
+    for one, dots in zip(curves, places, strict=True):
+        for cell in _marked_cells(frame, one, dots, cursor, lines=lines):
             claims.setdefault(cell, []).append(one.kind)
     turn = 0
     for (column, row), kinds in sorted(claims.items()):
@@ -101,9 +112,10 @@ def draw_markers(
         canvas.put(frame.left + column, frame.top + row, mark(kind, frame.look), style)
 
 
-def _marked_cells(frame: Frame, one: Curve, cursor: float | None, *, lines: bool) -> set[Cell]:
+def _marked_cells(
+    frame: Frame, one: Curve, dots: Sequence[Dot], cursor: float | None, *, lines: bool
+) -> set[Cell]:
     """Cells that get a marker: all, or when crowded those some way from the one before."""
-    dots = [frame.dot(x, y) for x, y in one.points]
     if len(dots) > CROWDED * frame.columns:
         always = {0, len(dots) - 1} | _at_cursor(one.points, cursor) | _lonely(dots)
         always |= _alone(one) if lines else set()

@@ -42,8 +42,12 @@ def score_numbers(state: State) -> Numbers:
         ]
         for key in known
     ]
-    exact = [_exact(state, groups, key) for key in known]
-    return Numbers(columns=columns, cells=cells, numbers=known, exact=exact)
+    return Numbers(
+        columns=columns,
+        cells=cells,
+        numbers=known,
+        exact=lambda: [_exact(state, groups, key) for key in known],
+    )
 
 
 def _exact(state: State, groups: Sequence[Group], key: str) -> dict[str, str | float | None]:

@@ -46,16 +46,22 @@ def comparison_numbers(state: State, rows: Sequence[Compared], *, trends: bool =
         columns=columns,
         cells=cells,
         numbers=[row.key for row in known],
-        exact=[dataclasses.asdict(row) for row in known],
+        exact=lambda: [dataclasses.asdict(row) for row in known],
         note=_note(state),
     )
 
 
 def _trend(state: State, group: Group, key: str) -> Cell:
     """A number over the saved epochs in a few cells."""
-    values = trend(state, group, key)
-    drawn = sparkline(values, width=TREND, look=state.look, log=all(value > 0 for value in values))
-    return (drawn if len(values) > 1 else ""), series_style(group.kind, state.look)
+
+    def drawn() -> str:
+        values = trend(state, group, key)
+        log = all(value > 0 for value in values)
+        words = sparkline(values, width=TREND, look=state.look, log=log)
+        return words if len(values) > 1 else ""
+
+    words = state.memo(("trend", group.name, key, state.look), drawn)
+    return words, series_style(group.kind, state.look)
 
 
 def compared_at(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ class Entry:
         known = [(saved, self.found.get(saved)) for saved in self.files]
         self.problems = [(saved, one) for saved, one in known if isinstance(one, str)]
         measured = [one for _, one in known if isinstance(one, Observation)]
-        self.observations = sorted(measured, key=lambda one: -1 if one.epoch is None else one.epoch)
+        self.observations = sorted(measured, key=_epoch)
+        self._order = [_epoch(one) for one in self.observations]
         epochs = {saved.epoch for saved, one in known if one is None}
         epochs |= {one.epoch for one in measured}
         self.epochs = sorted(epoch for epoch in epochs if epoch is not None)
@@ -83,14 +85,17 @@ class Entry:
 
     def up_to(self, epoch: int | None) -> list[Observation]:
         """The observations of an epoch and before it; all of them for None."""
-        if epoch is None:
-            return self.observations
-        return [one for one in self.observations if one.epoch is None or one.epoch <= epoch]
+        return self.observations[: self._count(epoch)]
 
     def at(self, epoch: int | None) -> Observation | None:
         """What was measured at an epoch, or at the last one saved before it."""
-        found = self.up_to(epoch)
-        return found[-1] if found else None
+        count = self._count(epoch)
+        return self.observations[count - 1] if count else None
+
+    def _count(self, epoch: int | None) -> int:
+        if epoch is None:
+            return len(self.observations)
+        return bisect.bisect_right(self._order, epoch)
 
     def file_at(self, epoch: int | None) -> Saved | None:
         """The file that `at` reads."""
@@ -110,6 +115,10 @@ class Entry:
         """The run as the comparison sees it, up to an epoch; None where nothing is measured."""
         found = self.up_to(epoch)
         return trajectory(self.name, found) if found else None
+
+
+def _epoch(observation: Observation) -> int:
+    return -1 if observation.epoch is None else observation.epoch
 
 
 def _recorded_group(run: Run) -> str | None:

@@ -146,9 +146,10 @@ def table_plotted(tab: str, widget: NumberTable | ClaimList) -> Plotted | None:
 
 def _table(content: Numbers) -> Table:
     """The rows in full where they are known, else as they are written."""
-    if content.exact:
-        columns = tuple(dict.fromkeys(name for row in content.exact for name in row))
-        rows = tuple(tuple(row.get(name) for name in columns) for row in content.exact)
+    if content.exact is not None:
+        exact = content.exact()
+        columns = tuple(dict.fromkeys(name for row in exact for name in row))
+        rows = tuple(tuple(row.get(name) for name in columns) for row in exact)
         return Table(columns=columns, rows=rows)
     names = tuple(column.title or f"column {place}" for place, column in enumerate(content.columns))
     return Table(

@@ -69,8 +69,13 @@ def theory_numbers(state: State) -> Numbers:
         [(label(key), ""), *(cell for group in groups for cell in _cells(state, group, key))]
         for key in known
     ]
-    exact = [_exact(state, groups, key) for key in known]
-    return Numbers(columns=columns, cells=cells, numbers=known, exact=exact, note=NOTE)
+    return Numbers(
+        columns=columns,
+        cells=cells,
+        numbers=known,
+        exact=lambda: [_exact(state, groups, key) for key in known],
+        note=NOTE,
+    )
 
 
 def _exact(state: State, groups: Sequence[Group], key: str) -> dict[str, str | float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from textual.events import Click
@@ -11,6 +11,8 @@ from nccli.tui.listed import Listed
 from nccli.tui.messages import Chosen
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
+
+Exact = Mapping[str, str | float | None]  # the values of a row, by column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class Numbers:
     cells: Sequence[Sequence[Cell]]
     numbers: Sequence[str] = ()
     details: Sequence[Detail] = ()
-    exact: Sequence[Mapping[str, str | float | None]] = ()  # the rows in full, for an export
+    exact: Callable[[], Sequence[Exact]] | None = None  # the rows in full, for an export
     note: str = ""  # under the rows, where there is room
 
 

@@ -6,6 +6,7 @@ Over SSH this is what a step of the epoch cursor costs: the cells that moved, no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
@@ -82,12 +83,18 @@ def changed_regions(before: Sequence[Row], after: Sequence[Row]) -> list[Region]
 
 def _cells(row: Row) -> list[tuple[str, str]]:
     """Character and style of each cell; the second half of a wide character is empty."""
-    cells = []
-    for span in row:
-        for character in span.text:
-            cells.append((character, span.style))
-            cells += [("", span.style)] * (cell_len(character) - 1)
+    cells: list[tuple[str, str]] = []
+    for text, style in ((span.text, span.style) for span in row):
+        if text.isascii():
+            cells += [(character, style) for character in text]
+            continue
+        for character in text:
+            cells.append((character, style))
+            cells += [("", style)] * (_width(character) - 1)
     return cells
+
+
+_width = cache(cell_len)  # of one character: a screen has some hundred different ones
 
 
 def _difference(

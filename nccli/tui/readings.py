@@ -62,6 +62,7 @@ def run_labels(group: Group) -> list[str]:
     ]
 
 
+@cache
 def theory_key(key: str) -> str | None:
     """The closed form that stands beside a measured number of the Hessian."""
     part, name = key.split(".", 1)

@@ -30,7 +30,7 @@ def shown_text(text: object, look: Look) -> str:
 def cut(text: object, room: int, look: Look) -> str:
     """`text`, harmless and at most `room` cells wide, with an ellipsis at the cut."""
     harmless = shown_text(text, look)
-    if cell_len(harmless) <= room:
+    if (len(harmless) if harmless.isascii() else cell_len(harmless)) <= room:
         return harmless
     dots = "..." if look.ascii else "…"
     if room <= len(dots):

@@ -58,7 +58,8 @@ class Tabs(Vertical):
     @property
     def empty(self) -> bool:
         """Whether the notice stands in for the panes."""
-        return bool(words(self.session, self.notice.paths))
+        state = self.session
+        return state.memo("empty", lambda: bool(words(state, self.notice.paths)))
 
     def renew(self) -> None:
         """Show what there is to show, drawn again."""
