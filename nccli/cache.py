@@ -92,7 +92,8 @@ def recall(path: Path, work: Work) -> list[Any] | None:
         if entry["key"] != _key(seen, work) or entry["checksum"] != _checksum(entry["results"]):
             return None
         kind = work.description.result_type()
-        return [_rebuilt(kind, values | {"path": str(path)}) for values in entry["results"]]
+        build = _builder(kind)
+        return [build(values | {"path": str(path)}) for values in entry["results"]]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None  # not an entry of ours, or of another version: it will be written anew
 
@@ -197,37 +198,54 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value  # a numpy scalar
 
 
-def _rebuilt(kind: Any, value: Any) -> Any:
-    """Return the value of a type that `_plain` was given; ValueError where it cannot be one."""
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(typing.cast(type, kind))
-        if not isinstance(value, dict) or value.keys() != hints.keys():
-            raise ValueError(f"not the fields of {kind}")
-        parts = {name: _rebuilt(hint, value[name]) for name, hint in hints.items()}
-        return typing.cast(Any, kind)(**parts)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = (choice for choice in arguments if choice is not types.NoneType)
-        return _rebuilt(kind, value)
-    if origin in (tuple, list):
-        return _rebuilt_sequence(origin, arguments, value)
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _rebuilt(arguments[1], item) for key, item in value.items()}
-    if kind is not Any and not isinstance(value, (int, float) if kind is float else kind):
-        raise ValueError(f"{value!r} is no {kind}")
-    return value
-
-
-def _rebuilt_sequence(origin: Any, arguments: tuple[Any, ...], value: Any) -> Any:
-    if not isinstance(value, list):
-        raise ValueError("not a sequence")
-    if origin is list or arguments[-1] is Ellipsis:
-        return origin(_rebuilt(arguments[0], item) for item in value)
-    return tuple(_rebuilt(kind, item) for kind, item in zip(arguments, value, strict=True))
+Build = Callable[[Any], Any]  # the value of a type from JSON; ValueError where it cannot be one
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _builder(kind: Any) -> Build:
+    """Return what makes a value of a type from what `_plain` gave; made once for each type."""
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_builder(typing.cast(type, kind))
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        (choice,) = (one for one in arguments if one is not types.NoneType)
+        some = _builder(choice)
+        return lambda value: None if value is None else some(value)
+    if origin in (tuple, list):
+        return _sequence_builder(origin, arguments)
+    if origin is dict:
+        item = _builder(arguments[1])
+        checked = _checked(dict)
+        return lambda value: {str(key): item(one) for key, one in checked(value).items()}
+    return _checked((int, float) if kind is float else object if kind is Any else kind)
+
+
+def _checked(kind: Any) -> Build:
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(f"{value!r} is no {kind}")
+        return value
+
+    return check
+
+
+def _dataclass_builder(kind: type) -> Build:
+    parts = [(name, _builder(hint)) for name, hint in typing.get_type_hints(kind).items()]
+    names = {name for name, _ in parts}
+
+    def build(value: Any) -> Any:
+        if not isinstance(value, dict) or value.keys() != names:
+            raise ValueError(f"not the fields of {kind}")
+        return kind(**{name: make(value[name]) for name, make in parts})
+
+    return build
+
+
+def _sequence_builder(origin: Any, arguments: tuple[Any, ...]) -> Build:
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        items = [_builder(argument) for argument in arguments]
+        return lambda value: tuple(
+            make(one) for make, one in zip(items, _checked(list)(value), strict=True)
+        )
+    item = _builder(arguments[0])
+    return lambda value: origin(map(item, _checked(list)(value)))

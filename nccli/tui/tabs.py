@@ -45,10 +45,19 @@ class Tabs(Vertical):
         }
 
     def compose(self) -> Iterator[Widget]:
-        """Bar, notice, panes."""
+        """Bar, notice, and the open pane; the first frame does not wait for the others."""
         yield self.bar
         yield self.notice
-        yield from self.panes.values()
+        yield self.pane
+
+    def on_mount(self) -> None:
+        """After the first frame: the other panes."""
+        self.call_after_refresh(self._complete)
+
+    def _complete(self) -> None:
+        missing = [pane for pane in self.panes.values() if not pane.is_attached]
+        if missing and self.is_attached:
+            self.mount_all(missing)
 
     @property
     def pane(self) -> Pane:
@@ -63,6 +72,8 @@ class Tabs(Vertical):
 
     def renew(self) -> None:
         """Show what there is to show, drawn again."""
+        if self.is_mounted and not self.pane.is_attached:
+            self._complete()  # a key came before
         empty = self.empty
         came = self.notice.display and not empty
         self.notice.display = empty
