@@ -292,7 +292,6 @@ def _lives(pid: int) -> bool:
 
 
 @needs_tmux
-@pytest.mark.xfail(reason="SIGTERM ends it at once, on the alternate screen", raises=AssertionError)
 def test_a_kill_gives_the_terminal_back(killed):
     pane, _ = killed
     _assert_restored(pane)
@@ -319,7 +318,6 @@ def test_a_terminal_without_unicode_gets_seven_bit_characters(server, runs):
 
 
 @needs_tmux
-@pytest.mark.xfail(reason="it starts on TERM=dumb all the same", raises=AssertionError)
 def test_a_dumb_terminal_is_refused_in_one_line(server, runs):
     pane = Pane(server, "dumb")
     pane.view(runs, TERM="dumb")

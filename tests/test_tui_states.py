@@ -426,8 +426,14 @@ def _painted(text):
         if re.fullmatch(r"\x1b\[[0-9;]*m", piece):
             state = _attributes(state, piece[2:-1])
         else:
-            found += [(character, tuple(sorted(state.items()))) for character in piece]
+            found += [(character, _seen(character, state)) for character in piece]
     return found, tuple(sorted(state.items()))
+
+
+def _seen(character, state):
+    """The attributes that show; a blank has no ink, and shows neither colour nor weight."""
+    hidden = () if character != " " or set(state) - {"1", "38", "48"} else ("1", "38")
+    return tuple(sorted((code, value) for code, value in state.items() if code not in hidden))
 
 
 def _attributes(state, codes):
@@ -437,6 +443,8 @@ def _attributes(state, codes):
         code = numbers.pop(0)
         if code in ("0", ""):
             state = {}
+        elif code == "22":
+            state.pop("1", None)
         elif code in ("38", "48"):
             state[code] = tuple(numbers[:4])
             del numbers[:4]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -50,8 +51,7 @@ def view(
 
     start = tui.Start(tab=tab, chosen=chosen, epoch=epoch)
     if screenshot is None or frame is None:
-        tui.run(shown, start)
-        return
+        raise typer.Exit(tui.run(shown, start))
     keys = [key for key in press.split(",") if key]
     tui.screenshot(shown, start, size=frame, press=keys, out=screenshot)
 
@@ -62,6 +62,11 @@ def _check_terminal() -> None:
         raise UsageError(
             "the terminal UI needs a terminal",
             remedy="use nccli analyze, hessian, calibrate or compare in pipes and scripts",
+        )
+    if os.environ.get("TERM") in (None, "", "dumb"):
+        raise UsageError(
+            "this terminal cannot place a cursor (TERM is dumb or not set)",
+            remedy="set TERM, or use nccli analyze, hessian, calibrate or compare",
         )
     if not sys.stderr.isatty():
         raise UsageError("the terminal UI draws on stderr", remedy="do not redirect it")

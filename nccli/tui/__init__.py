@@ -31,19 +31,22 @@ class Start:
     epoch: int | None = None
 
 
-def run(paths: Sequence[Path], start: Start = Start()) -> None:
-    """Open the terminal UI and return when the user quits; raises UsageError on an unknown tab."""
+def run(paths: Sequence[Path], start: Start = Start()) -> int:
+    """Open the terminal UI; return its exit code when the user quits, or a signal ends it.
+
+    Raises UsageError on an unknown tab.
+    """
     tab = _known(start.tab)
-    measurer = Measurer(apart=True, cached=True)
-    memory = Memory(memory_path(os.environ))
-    ViewApp(
+    app = ViewApp(
         paths,
         tab=tab,
         chosen=start.chosen,
         epoch=start.epoch,
-        measurer=measurer,
-        memory=memory,
-    ).run()
+        measurer=Measurer(apart=True, cached=True),
+        memory=Memory(memory_path(os.environ)),
+    )
+    app.run()
+    return app.return_code or 0
 
 
 def screenshot(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +99,7 @@ class ViewApp(App[None]):
         """Paint the skeleton; the runs are listed in the background."""
         self.theme_changed_signal.subscribe(self, lambda _: self._choose_look())
         self.set_interval(self._follow_seconds, self._look_again)
+        self._end_on_signals()
         self.call_after_refresh(self._scan)
 
     @property
@@ -146,6 +151,14 @@ class ViewApp(App[None]):
     def _go_on(self) -> None:
         self.measure_next()
         self.main.renew()
+
+    def _end_on_signals(self) -> None:
+        """Asked to end from outside: give the terminal back first. Only where we run in one."""
+        if self.is_headless or threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
 
     def on_unmount(self) -> None:
         """The end: nothing is left running, and the next session starts like this one."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.geometry import Region, Size
 from textual.widget import Widget
 
 from nccli.text import plural
-from nccli.tui.entry import Saved
-from nccli.tui.findings import FileFound
 from nccli.tui.number_table import Detail, Numbers, NumberTable
 from nccli.tui.palette import tint
 from nccli.tui.pane import Pane, Rows
@@ -50,28 +47,19 @@ class Files(Pane):
         return [*share_rows(size, self.lists, self.stop[0])]
 
 
-def _shown(state: State) -> tuple[str, Saved, FileFound | str | None] | None:
-    """The run's name, its file at the cursor, and what is known of it (None: not yet)."""
-    shown = state.file_shown
-    if shown is None:
-        return None
-    entry, saved = shown
-    found = state.kept("file", saved)
-    return entry.name, saved, found if isinstance(found, (FileFound, str)) else None
-
-
 def finding_table(state: State) -> Numbers:
     """Which file, how large, and whether it is sound."""
-    shown = _shown(state)
-    if shown is None:
+    if state.file_shown is None:
         return Numbers(columns=[Column(title="")], cells=[])
-    name, saved, found = shown
-    title = f"{name}  {saved.path.name}"
+    entry, saved = state.file_shown
+    found = state.kept("finding", saved)
+    title = f"{entry.name}  {saved.path.name}"
     columns = [Column(title="file", align="left"), Column(title=title, align="left", elastic=True)]
+    rows = [("path", near(saved.path), ""), *_about(state)]
     if found is None or isinstance(found, str):
-        rows = [("check", "reading" if found is None else found, "")]
+        rows.append(("check", "reading all of it" if found is None else found, ""))
     else:
-        rows = [*_about(found.contents), *_verdict(state, found.finding)]
+        rows += _verdict(state, cast("Finding", found))
     return Numbers(
         columns=columns,
         cells=[[(word, tint(state.look, "note")), (text, style)] for word, text, style in rows],
@@ -79,13 +67,11 @@ def finding_table(state: State) -> Numbers:
     )
 
 
-def _about(contents: Contents | str) -> list[tuple[str, str, str]]:
-    if isinstance(contents, str):
+def _about(state: State) -> list[tuple[str, str, str]]:
+    contents = _contents(state)
+    if contents is None:
         return []
-    return [
-        ("path", near(Path(contents.path)), ""),
-        ("size", f"{_bytes(contents.size)}, changed {contents.modified}", ""),
-    ]
+    return [("size", f"{_bytes(contents.size)}, changed {contents.modified}", "")]
 
 
 def _verdict(state: State, finding: Finding) -> list[tuple[str, str, str]]:
@@ -166,10 +152,12 @@ def attribute_table(state: State) -> Numbers:
 
 
 def _contents(state: State) -> Contents | None:
-    shown = _shown(state)
-    found = None if shown is None else shown[2]
-    contents = found.contents if isinstance(found, FileFound) else None
-    return None if isinstance(contents, str) else contents
+    """Of the file at the cursor; of the one before while that is read, for they are much alike."""
+    if state.file_shown is None:
+        return None
+    entry, saved = state.file_shown
+    found = state.kept("contents", saved) or state.latest("contents", entry)
+    return None if found is None or isinstance(found, str) else cast("Contents", found)
 
 
 def _bytes(count: int) -> str:

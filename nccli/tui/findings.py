@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # these bring numpy and HDF5 in, which the first frame does n
 
     Matrix: TypeAlias = NDArray[np.float32]
 
-Kind = Literal["observation", "angles", "file"]
+Kind = Literal["observation", "angles", "contents", "finding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,5 @@ class Angles:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileFound:
-    """What stands in a file (a text says why that cannot be told), and what `check` says of it."""
-
-    contents: Contents | str
-    finding: Finding
-
-
-Outcome = Observation | Angles | FileFound | str  # a string says why it could not be found out
+# a string says why it could not be found out
+Outcome: TypeAlias = "Observation | Angles | Contents | Finding | str"

@@ -60,7 +60,7 @@ def _cosines(state: State, group: Group, which: Which) -> Cosines | str:
         saved = entry.saved_at(state.epoch)
         if saved is None:
             return "no checkpoint up to this epoch"
-        angles = state.kept("angles", saved)
+        angles = state.kept("angles", saved) or state.latest("angles", entry)
         if not isinstance(angles, Angles):
             return "measuring" if angles is None else str(angles)
         found.append(angles)
@@ -74,6 +74,12 @@ def _cosines(state: State, group: Group, which: Which) -> Cosines | str:
     classes = one.classes if which == "means" else tuple(range(len(matrices[0])))
     values: Values = sum(matrices[1:], matrices[0]) / matrices[0].dtype.type(len(matrices))
     return Cosines(values=values, classes=classes, target=one.target, runs=len(matrices))
+
+
+def is_read(state: State, group: Group) -> bool:
+    """Whether what is shown is that of the cursor, and not yet that of an epoch before."""
+    saved = [entry.saved_at(state.epoch) for entry in state.members(group)]
+    return all(one is None or state.kept("angles", one) is not None for one in saved)
 
 
 def _change(state: State, which: Which) -> Cosines | str:
@@ -114,6 +120,8 @@ def _found(state: State, which: Which, place: int) -> tuple[Cosines | str, str]:
     if group is None:
         return "no other group is picked", WORDS[which]
     found = cosines(state, group, which)
+    if not is_read(state, group):
+        return found, f"{group.name}: {WORDS[which]}, measuring"
     runs = f" ×{found.runs}" if isinstance(found, Cosines) and found.runs > 1 else ""
     return found, f"{group.heading(state.epoch)}{runs}: {WORDS[which]}"
 

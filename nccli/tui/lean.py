@@ -7,43 +7,62 @@ for what is often one glyph. Over SSH a step of the epoch cursor then costs thre
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from textual.driver import Driver
 
 RESET = "\x1b[0m"
 _PIECES = re.compile(r"(\x1b\[[0-9;]*m)")
-_COLOURS = re.compile(r"\x1b\[(38;2;\d+;\d+;\d+);(48;2;\d+;\d+;\d+)m")
+_COLOURS = re.compile(r"\x1b\[(1;)?(38;2;\d+;\d+;\d+);(48;2;\d+;\d+;\d+)m")
+_BLANKS = re.compile(r" *")
+
+Style = tuple[str | None, str, str]  # bold or None, colour, background
 
 
 def lean(text: str) -> str:
-    """The same cells in fewer bytes: only colours that change, where nothing else is set."""
+    """The same cells in fewer bytes: only what changes, where nothing but these is set."""
     found: list[str] = []
-    colours: tuple[str, ...] | None = None  # in force, and nothing else is
+    style: Style | None = None  # in force, and nothing else is
     clean = False  # a reset was sent, and nothing since
     held = False  # a reset is held back: the next piece may make it needless
-    for piece in _PIECES.split(text):
+    pieces = _PIECES.split(text)
+    for place, piece in enumerate(pieces):
         match = _COLOURS.fullmatch(piece)
-        if piece == RESET and colours is not None:
+        if piece == RESET and style is not None:
             held = True
             continue
-        if held and match and colours is not None:
-            found.append(_change(colours, match.groups()))
-            colours, held = match.groups(), False
+        if held and match and style is not None:
+            wanted = _wanted(style, _style(match), pieces, place)
+            found.append(_change(style, wanted))
+            style, held = wanted, False
             continue
         if held and piece:
             found.append(RESET)
-            colours, clean, held = None, True, False
+            style, clean, held = None, True, False
         found.append(piece)
         if _PIECES.fullmatch(piece):
-            colours = match.groups() if match and clean else None
+            style = _style(match) if match and clean else None
             clean = piece == RESET
     return "".join([*found, RESET] if held else found)
 
 
-def _change(old: tuple[str, ...], new: tuple[str, ...]) -> str:
-    changed = [after for after, before in zip(new, old, strict=True) if after != before]
-    return f"\x1b[{';'.join(changed)}m" if changed else ""
+def _style(match: re.Match[str]) -> Style:
+    return match[1], match[2], match[3]
+
+
+def _wanted(old: Style, new: Style, pieces: Sequence[str], place: int) -> Style:
+    """The style of a piece; blanks show none but its background, so that alone changes."""
+    if _BLANKS.fullmatch(pieces[place + 1]):
+        return old[0], old[1], new[2]
+    return new
+
+
+def _change(old: Style, new: Style) -> str:
+    bold = [] if old[0] == new[0] else ["1" if new[0] else "22"]
+    colours = [after for after, before in zip(new[1:], old[1:], strict=True) if after != before]
+    codes = ";".join([*bold, *(one for one in colours if one is not None)])
+    return f"\x1b[{codes}m" if codes else ""
 
 
 def lean_driver(driver: type[Driver]) -> type[Driver]:

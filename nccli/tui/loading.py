@@ -34,13 +34,18 @@ SHOWN_SECONDS = 0.15  # after so long what was recalled is shown
 
 def next_jobs(state: State) -> list[Job]:
     """What to do next, most urgent first; empty when nothing is left to do."""
-    asked = (Job(kind, entry.key, saved) for kind, entry, saved in state.asked()
-             if state.kept(kind, saved) is None)  # fmt: skip
-    first = next(asked, None)
-    if first is not None:
-        return [first]
-    wanted = (Job("observation", entry.key, saved) for entry, saved in wanted_files(state)
-              if saved not in entry.found)  # fmt: skip
+    asked = [
+        Job(kind, entry.key, saved)
+        for kind, entry, saved in state.asked()
+        if state.kept(kind, saved) is None
+    ]
+    if asked:
+        return asked
+    wanted = (
+        Job("observation", entry.key, saved)
+        for entry, saved in wanted_files(state)
+        if saved not in entry.found
+    )
     return list(islice(dict.fromkeys(wanted), AHEAD))
 
 
@@ -102,11 +107,18 @@ def progress(state: State) -> tuple[int, int]:
 
 def start_scan(paths: Sequence[Path], post: Post) -> None:
     """List the run directories in a thread, which posts `Scanned`."""
-    _start(lambda: scan(paths), post)
+
+    def listed() -> Scanned:
+        try:
+            return scan(paths)
+        except Exception as error:  # noqa: BLE001 - as in `_attempt`
+            return Scanned((), f"a bug in nccli: {type(error).__name__}: {error}")
+
+    _start(listed, post)
 
 
 def start_jobs(jobs: Sequence[Job], measurer: Measurer, post: Post) -> None:
-    """Do jobs in a thread, which posts `Measured`: those whose results are kept, else the first."""
+    """Do the first of the jobs in a thread, as many as are done at once; it posts `Measured`."""
     _start(lambda: Measured(done(jobs, measurer)), post)
 
 
@@ -124,15 +136,28 @@ def _start(work: Callable[[], Message], post: Post) -> None:
 
 
 def done(jobs: Sequence[Job], measurer: Measurer) -> list[tuple[Job, Outcome]]:
-    """The jobs whose results are kept, up to the first that is not; else that one, done."""
-    recalled: list[tuple[Job, Outcome]] = []
+    """What was found out by the first jobs, one at least, until it is time to show it."""
+    found: list[tuple[Job, Outcome]] = []
     end = time.monotonic() + SHOWN_SECONDS
     for job in jobs:
-        kept = measurer.recall(job)
-        if kept is None or time.monotonic() > end:
+        outcome = _attempt(measurer.recall, job)
+        if outcome is None:
+            if found and job.kind == "observation":
+                break  # it may take long: what is known already is shown before
+            outcome = _attempt(measurer.do, job)
+        if outcome is not None:
+            found.append((job, outcome))
+        if time.monotonic() > end:
             break
-        recalled.append((job, kept))
-    return recalled or [(jobs[0], measurer.do(jobs[0]))]
+    return found
+
+
+def _attempt(do: Callable[[Job], Outcome | None], job: Job) -> Outcome | None:
+    """Nothing may end the thread without a word: the screen would wait for ever."""
+    try:
+        return do(job)
+    except Exception as error:  # noqa: BLE001 - the thread's border: it is told, in its place
+        return f"{job.saved.path}: a bug in nccli: {type(error).__name__}: {error}"
 
 
 def scan(paths: Sequence[Path]) -> Scanned:

@@ -6,6 +6,7 @@ is heavy to import is imported where it works, so that the first frame does not 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ from nccli.cache import recall
 from nccli.compare import Observation
 from nccli.errors import InputError
 from nccli.jobs import LocalPool, WorkerDied
-from nccli.tui.findings import Angles, FileFound, Job, Kind, Outcome
+from nccli.tui.findings import Angles, Job, Kind, Outcome
 from nccli.work import observing
 
 if TYPE_CHECKING:
     from nccli.contents import Contents
     from nccli.tui.findings import Matrix
+    from nccli.validate import Finding
 
 
 class Measurer:
@@ -64,7 +66,7 @@ def found_out(kind: Kind, path: Path, *, cached: bool) -> Outcome:
     try:
         if kind == "observation":
             return _observed(path, cached=cached)
-        return _angles(path) if kind == "angles" else _file(path)
+        return _READ[kind](path)
     except InputError as error:
         return str(error)
     except MemoryError:
@@ -102,13 +104,20 @@ def _matrix(rows: Any) -> Matrix | None:
     return None if rows is None else np.array(rows, dtype=np.float32)
 
 
-def _file(path: Path) -> FileFound:
+def _contents(path: Path) -> Contents:
     from nccli.contents import contents
+
+    return contents(path)
+
+
+def _finding(path: Path) -> Finding:
     from nccli.validate import validate
 
-    found: Contents | str
-    try:
-        found = contents(path)
-    except InputError as error:
-        found = str(error)
-    return FileFound(contents=found, finding=validate(path))
+    return validate(path)
+
+
+_READ: dict[Kind, Callable[[Path], Outcome]] = {
+    "angles": _angles,
+    "contents": _contents,
+    "finding": _finding,
+}

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from nccli.charts import Look
 from nccli.runs import Run
+from nccli.trajectory import Observation
 from nccli.tui.defaults import BASELINE, default_picks, grow_by_factors
 from nccli.tui.entry import Entry, Group, Saved
-from nccli.tui.findings import Angles, FileFound, Job, Kind, Outcome
+from nccli.tui.findings import Job, Kind, Outcome
 from nccli.tui.shelf import Shelf
 from nccli.tui.view import TABS, View
 
@@ -61,6 +62,7 @@ class State:
         self.measuring: Job | None = None
         self._asked_for = set(chosen)  # names of the runs to begin with
         self._shelf = Shelf()
+        self._latest: dict[tuple[Kind, Path], Outcome] = {}  # of each run, for the open tab
         self._memo: dict[Hashable, Any] = {}
         self._rival = 0
         self._file = 0
@@ -94,9 +96,11 @@ class State:
         """Keep what jobs have found out of runs that are still listed."""
         self.measuring = None
         for job, outcome in done:
-            if isinstance(outcome, (Angles, FileFound)) or job.kind != "observation":
+            if job.kind != "observation":
                 self._shelf.put((job.kind, job.saved), outcome)
-            elif job.run in self.entries:
+                if not isinstance(outcome, str):
+                    self._latest[job.kind, job.run] = outcome
+            elif isinstance(outcome, (Observation, str)) and job.run in self.entries:
                 self.entries[job.run].record(job.saved, outcome)
         self._settle()
 
@@ -110,21 +114,30 @@ class State:
     # --- what is read when it is looked at ------------------------------------------------------
 
     def asked(self) -> Iterator[tuple[Kind, Entry, Saved]]:
-        """What the open tab shows of single files at the cursor."""
-        if self.view.tab == "gram":
-            for group in self.groups:
-                for entry in self.members(group):
-                    saved = entry.saved_at(self.epoch)
-                    if saved is not None:
-                        yield "angles", entry, saved
-        if self.view.tab == "files":
-            shown = self.file_shown
-            if shown is not None:
-                yield "file", *shown
+        """What the open tab shows of single files at the cursor, and what a step would show."""
+        if self.view.tab == "gram" and self.epochs:
+            here = self.position
+            for position in (here, here - 1, here + 1):
+                if 0 <= position < len(self.epochs):
+                    yield from self._angles_at(self.epochs[position])
+        if self.view.tab == "files" and self.file_shown is not None:
+            yield "contents", *self.file_shown
+            yield "finding", *self.file_shown
+
+    def _angles_at(self, epoch: int) -> Iterator[tuple[Kind, Entry, Saved]]:
+        for group in self.compared:
+            for entry in self.members(group) if group is not None else ():
+                saved = entry.saved_at(epoch)
+                if saved is not None:
+                    yield "angles", entry, saved
 
     def kept(self, kind: Kind, saved: Saved) -> Outcome | None:
         """What was found out of a file for the open tab; None before that."""
         return self._shelf.get((kind, saved))
+
+    def latest(self, kind: Kind, entry: Entry) -> Outcome | None:
+        """What was found out last of a run: it stands until the file at the cursor is read."""
+        return self._latest.get((kind, entry.key))
 
     def members(self, group: Group) -> Sequence[Entry]:
         """The runs of a group whose angles are averaged."""

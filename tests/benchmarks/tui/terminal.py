@@ -233,7 +233,7 @@ class Terminal:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    # as installed: with the bytecode that pip compiles, which that variable keeps from being written
+    # as installed: with the bytecode that pip compiles, and the variable keeps from being written
     left_out = {"NO_COLOR", "PYTHONDONTWRITEBYTECODE"}
     inherited = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **more}
