@@ -15,6 +15,7 @@ from nccli.render import shown
 from nccli.runs import checkpoint_path
 from nccli.tui import Start, run, screenshot
 from nccli.tui.keys import KEYS
+from nccli.tui.view import TABS
 
 SIZES = [(140, 44), (100, 30), (80, 24), (50, 15), (25, 7)]
 
@@ -106,22 +107,41 @@ def test_an_unknown_tab_names_the_tabs(pair):
 # --- keys ---------------------------------------------------------------------------------------
 
 
+def every_key() -> list[tuple[str, str]]:
+    """Each key of the table with a tab, by number, on which it does something."""
+    lines = [line for line in KEYS if line.action != "app.quit" and "tab" not in line.action]
+    found = [(key, line.tabs) for line in lines for key in line.keys]
+    return [(key, str(1 + TABS.index(tabs[n % len(tabs)]))) for n, (key, tabs) in enumerate(found)]
+
+
+async def strike(ui: Driver, key: str) -> None:
+    """Press a key, and leave whatever it has opened."""
+    for stroke in (key, "escape"):
+        await ui.tap(stroke)
+        assert ui.app.return_code is None, key
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_no_key_of_the_table_crashes_at_any_size(pair, size):
-    lines = [line for line in KEYS if line.action != "app.quit"]
-    keys = [key for line in lines for key in line.keys if "tab" not in line.action]
-
     async def session(ui: Driver) -> None:
+        for key, tab in every_key():
+            await ui.tap(tab)
+            await strike(ui, key)
         for tab in "1234567":
-            await ui.press(tab)
-            for key in keys:
-                for stroke in (key, "escape"):
-                    await ui.tap(stroke)
-                    assert ui.app.return_code is None, key
-            await ui.press("escape")
+            await ui.press(tab, "escape")
             assert ui.text.strip()
 
     drive(pair, session, size=size)
+
+
+def test_no_key_crashes_on_any_tab(pair):
+    async def session(ui: Driver) -> None:
+        for tab in "1234567":
+            await ui.press(tab)
+            for key in dict(every_key()):
+                await strike(ui, key)
+
+    drive(pair, session, size=(100, 30))
 
 
 def test_the_epoch_cursor_moves_all_charts_and_tables_together(pair):
