@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
 EXTRAS := train,figures,cluster,network,test
 
-.PHONY: demo test check format clean digits sample-data install
+.PHONY: demo test check format clean digits sample-data pictures install
 
 demo: $(INSTALLED)
 	$(BIN)/nccli demo
@@ -45,6 +45,13 @@ sample-data: $(INSTALLED)
 	rm -rf sample_data/runs
 	$(BIN)/nccli train --data digits --loss ce,ls --seeds 0 --save-epochs 1,10,50,100,200 --dtype float16 --out sample_data/runs
 	rm -f sample_data/runs/*/resume.pt
+
+# Remakes the screens in docs/.
+pictures: $(INSTALLED)
+	for picture in overview:1 collapse:2 ratio:2,c,c,c hessian:3 calibration:4 gram:5 files:6 notes:7; do \
+	  $(BIN)/nccli view sample_data/runs --size 140x44 --press "$${picture#*:}" \
+	    --screenshot "docs/view-$${picture%%:*}.svg" || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .venv-bootstrap build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

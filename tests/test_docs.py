@@ -12,6 +12,8 @@ import pytest
 import typer
 
 from nccli.cli.app import app, run
+from nccli.tui.keys import KEYS
+from nccli.tui.view import TABS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,7 +35,8 @@ def console_blocks(text):
 
 
 HELP_EXAMPLES = [line for command in COMMANDS.values() for line in examples(command.help or "")]
-README_EXAMPLES = examples(console_blocks(README))
+SCREENS = ROOT / "docs" / "terminal-ui.md"
+README_EXAMPLES = examples(console_blocks(README + SCREENS.read_text(encoding="utf-8")))
 
 
 def arguments_of(line):
@@ -87,6 +90,37 @@ def test_the_outputs_in_the_readme_are_what_the_commands_print(capsys):
     if os.environ.get("NCCLI_UPDATE_GOLDEN") == "1":
         (ROOT / "README.md").write_text(readme, encoding="utf-8")
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme
+
+
+def test_the_keys_in_the_docs_are_those_of_the_one_table():
+    """NCCLI_UPDATE_GOLDEN=1 writes them anew."""
+    where = {"chart": "on a chart", "table": "on a row", "runs": "in the list of runs",
+             "filter": "in the filter"}  # fmt: skip
+    lines = ["| key | where | does |", "|---|---|---|"]
+    for line in KEYS:
+        if line.scope != "window":
+            tabs = "" if line.tabs == TABS else ", ".join(tab.capitalize() for tab in line.tabs)
+            place = where.get(line.scope, tabs)
+            lines.append(f"| `{line.caps}` | {place} | {line.means} |")
+    text = SCREENS.read_text(encoding="utf-8")
+    begin, end = "tests/test_docs.py -->\n", "<!-- end of keys -->"
+    head, _, rest = text.partition(begin)
+    made = head + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
+    if os.environ.get("NCCLI_UPDATE_GOLDEN") == "1":
+        SCREENS.write_text(made, encoding="utf-8")
+    assert SCREENS.read_text(encoding="utf-8") == made
+
+
+def test_every_picture_in_the_docs_is_made_by_the_makefile():
+    """And refers to nothing outside itself."""
+    text = README + SCREENS.read_text(encoding="utf-8")
+    shown = set(re.findall(r"\(?(?:docs/)?view-(\w+)\.svg\)", text))
+    made = re.search(r"for picture in (.*?); do", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert made is not None
+    assert shown == {word.partition(":")[0] for word in made[1].split()}
+    for name in shown:
+        svg = (ROOT / "docs" / f"view-{name}.svg").read_text(encoding="utf-8")
+        assert "http" not in svg.replace("http://www.w3.org", "").replace("https://www.textual", "")
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):

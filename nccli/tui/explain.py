@@ -162,13 +162,8 @@ def keys_text(state: State, width: int) -> Sequence[Row]:
     text.rows.append(())
     for line in KEYS:
         if line.scope != "window":
-            text.fact(_caps(line), _means(line), name_role="key")
+            text.fact(line.caps, _means(line), name_role="key")
     return text.rows
-
-
-def _caps(line: Key) -> str:
-    letters = [key for key in line.keys if len(key) == 1 and key != line.cap]
-    return line.cap if line.cap == "1-7" else " ".join([line.cap, *letters])
 
 
 def _means(line: Key) -> str:

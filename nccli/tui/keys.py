@@ -32,6 +32,12 @@ class Key:
     tabs: tuple[str, ...] = TABS
     rank: int = 5  # the footer leaves out the highest first, and from 9 on always
 
+    @property
+    def caps(self) -> str:
+        """Every way to press it: `← h`."""
+        letters = [key for key in self.keys if len(key) == 1 and key != self.cap]
+        return self.cap if len(letters) > 3 else " ".join([self.cap, *letters])
+
 
 KEYS = (
     Key(keys=tuple("1234567"), cap="1-7", action="screen.tab_number('{key}')", word="tabs",
