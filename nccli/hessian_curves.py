@@ -9,7 +9,7 @@ from typing import Literal
 from nccli.charts import Series
 from nccli.hessian_report import HessianReport, TheoryEigenvalue
 
-DUST = 1e-6
+DUST = 0.1  # of a single eigenvalue: less than that is the quadrature's, and no eigenvalue
 
 Block = Literal["w", "h", "joint"]
 
@@ -67,8 +67,8 @@ def density_series(
         bins = [entry for entry in getattr(one, f"density_{block}") if entry.low is not None]
         if bins:
             middles = [math.sqrt(entry.low * entry.high) for entry in bins]
-            # what lies below is dust of the quadrature, no eigenvalue of this problem
-            shares = [entry.share if entry.share > DUST else None for entry in bins]
+            least = DUST / _eigenvalues(one, block)
+            shares = [entry.share if entry.share > least else None for entry in bins]
             found.append(Series(label=label, x=middles, y=shares, kind=kind))
     if block == "w" and found:
         found += [
@@ -77,6 +77,12 @@ def density_series(
             if one.theory_spectrum_w
         ]
     return found
+
+
+def _eigenvalues(one: HessianReport, block: Block) -> int:
+    """How many eigenvalues a block has."""
+    weight, features = one.num_classes * one.dim, one.n * one.dim
+    return {"w": weight, "h": features, "joint": weight + features}[block]
 
 
 def _theory_density(one: HessianReport, label: str, *, kind: int) -> Series:
