@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import shlex
@@ -16,10 +17,11 @@ from tui_runs import EPOCHS, Driver, drive, make_pair, make_run, save
 from typer.testing import CliRunner
 
 from nccli.charts import Look
+from nccli.checkpoint import Metadata
 from nccli.cli.app import app as command_line
 from nccli.collapse import gram
 from nccli.compare import t_interval
-from nccli.hdf5 import read_checkpoint
+from nccli.hdf5 import read_checkpoint, write_checkpoint
 from nccli.observe import observe
 from nccli.runs import checkpoint_path, read_run
 from nccli.tui.curves import differences, overlaid, ratios
@@ -565,6 +567,82 @@ def test_the_header_tells_how_the_runs_stand(tmp_path):
         await ui.sees("● 1 live", "□ 1 interrupted", "following")
 
     drive(tmp_path, session)
+
+
+# --- large and odd ------------------------------------------------------------------------------
+
+
+class Standing(Measurer):
+    """Knows all numbers of one checkpoint, and gives them to every file."""
+
+    def __init__(self, observation, angles=None):
+        super().__init__()
+        self._observation, self._angles = observation, angles
+
+    def do(self, job):
+        if job.kind == "angles":
+            return self._angles
+        return dataclasses.replace(self._observation, epoch=job.saved.epoch)
+
+
+def test_three_hundred_checkpoints_fit_at_any_size(pair, tmp_path):
+    observation = observe(checkpoint_path(pair / "ce-s0", 8), curves=True)
+    run = make_run(tmp_path / "ce", epochs=())
+    (run / "checkpoints").mkdir()
+    for epoch in range(1, 301):
+        checkpoint_path(run, epoch).touch()
+
+    async def session(ui: Driver) -> None:
+        assert len(ui.state.epochs) == 300
+        for size in [(140, 44), (60, 20), (30, 10)]:
+            await ui.resize(*size)
+            for tab in "1234":
+                await ui.press(tab, "left", "+", "left")
+                assert ui.text.strip()
+        assert ui.state.epoch == 300 - 3 * 4 * 2
+
+    drive(tmp_path, session, measurer=Standing(observation))
+
+
+def test_a_thousand_classes_are_averaged_in_blocks(pair, tmp_path):
+    observation = observe(checkpoint_path(pair / "ce-s0", 8), curves=True)
+    report = dataclasses.replace(observation.train, num_classes=1000)
+    matrix = np.full((1000, 1000), -1 / 999, dtype=np.float32)
+    np.fill_diagonal(matrix, 1)
+    matrix[3, 700] = matrix[700, 3] = 0.5
+    angles = Angles(target=-1 / 999, classes=tuple(range(1000)), means=matrix, classifier=matrix)
+    make_run(tmp_path / "ce", epochs=(1, 2))
+
+    async def session(ui: Driver) -> None:
+        await ui.press("5")
+        await ui.until(lambda: ui.app.idle)
+        await ui.sees("a cell: the mean of", "worst pair 3-700  cos 0.50")
+
+    large = dataclasses.replace(observation, train=report)
+    drive(tmp_path, session, measurer=Standing(large, angles))
+
+
+@pytest.mark.parametrize("size", [(140, 44), (80, 24)])
+def test_one_class_is_no_crash_and_says_what_is_undefined(tmp_path, size):
+    run = make_run(tmp_path / "ce", epochs=())
+    rng = np.random.default_rng(0)
+    path = checkpoint_path(run, 1)
+    path.parent.mkdir()
+    write_checkpoint(
+        path,
+        splits={"train": (rng.normal(size=(9, 4)), np.zeros(9, dtype=np.int64))},
+        weight=rng.normal(size=(1, 4)),
+        metadata=Metadata(loss="cross-entropy", label_smoothing=0.0, epoch=1),
+    )
+
+    async def session(ui: Driver) -> None:
+        for tab in "1234567":
+            await ui.press(tab)
+            await ui.until(lambda: ui.app.idle)
+            assert ui.text.strip()
+        assert "class" in ui.text
+
+    drive(tmp_path, session, size=size)
 
 
 def test_ascii_has_signs_for_everything():
