@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 
 from nccli.runs import RUN_FILE
 from nccli.tui.entry import Entry
@@ -72,8 +73,13 @@ def _shell_rows(whole: str, state: State, width: int) -> list[Row]:
     """The command as a shell reads it, a word a row where it is long."""
     if len(whole) <= width:
         return [Line(width, state.look).add(whole).row()]
-    program, name, *words = shlex.split(whole)
-    rows = [f"{program} {name}", *(f"  {shlex.quote(word)}" for word in words)]
+    program, name, *words = (shlex.quote(word) for word in shlex.split(whole))
+    rows = [f"{program} {name}"]
+    for before, word in pairwise(["", *words]):
+        if before.startswith("--") and not word.startswith("--"):
+            rows[-1] += f" {word}"  # an option and its value
+        else:
+            rows.append(f"  {word}")
     return [
         *(Line(width, state.look).add(row, room=width - 2).add(" \\").row() for row in rows[:-1]),
         Line(width, state.look).add(rows[-1]).row(),

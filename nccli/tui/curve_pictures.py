@@ -9,7 +9,6 @@ from typing import Any
 
 from nccli.charts import Chart, Reference, Series, line_chart
 from nccli.export import Plotted
-from nccli.render import shown
 from nccli.tui.curves import differences, overlaid, ratios, run_by_run
 from nccli.tui.entry import Group
 from nccli.tui.pictures import Picture, beside, card, shares, why_nothing
@@ -78,7 +77,7 @@ def _marks(state: State, key: str) -> list[Reference]:
     if mode == "ratio":
         return [Reference(value=1.0, label="equal")]
     level = state.view.levels.get(key)
-    threshold = [] if level is None else [Reference(value=level, label=f"level {shown(level)}")]
+    threshold = [] if level is None else [Reference(value=level, label="level")]
     return [*theory_marks(state, key), *threshold]
 
 

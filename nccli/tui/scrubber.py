@@ -50,8 +50,9 @@ class Scrubber(Painted):
 
     def _readings(self, room: int) -> tuple[list[Cell], int]:
         """The number in focus at the cursor, as fully as there is room, and its length."""
-        for named in (True, False):
-            cells = self._cells(named=named)
+        reached = reached_cells(self.session, self._number())
+        for named, more in ((True, reached), (False, reached), (False, [])):
+            cells = [*self._cells(named=named), *more]
             length = sum(cell_len(text) for text, _ in cells)
             if length <= room:
                 break
@@ -73,7 +74,7 @@ class Scrubber(Painted):
             for row in compared_at(state, first, rival, compared_rows([key])):
                 ratio = "" if row.ratio is None else f"  {row.ratio:.3g}×"
                 cells.append((ratio, tint(state.look, "note")))
-        return [*cells, *reached_cells(state, key)]
+        return cells
 
 
 def reached_cells(state: State, key: str) -> list[Cell]:
