@@ -493,7 +493,7 @@ def test_a_worker_that_dies_costs_one_file_and_no_screen(tmp_path):
     measurer = Measurer(apart=True)
     try:
         job = Job("observation", tmp_path / "ce", Saved.at(path))
-        pool = measurer._pool
+        pool = measurer._started()
         with pytest.raises(Exception, match=r".*"):
             pool.submit(os._exit, 3).result()
         found = measurer.do(job)

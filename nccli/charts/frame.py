@@ -1,6 +1,6 @@
 """The frame of a line chart: how the cells are shared out, title row, axes, ticks and grid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nccli.charts.canvas import DOTS_HIGH, DOTS_WIDE, Canvas, Dot, row_of
@@ -60,17 +60,17 @@ class Frame:
     look: Look
     top: int = 1
 
-    def dot(self, x: float, y: float) -> Dot:
-        """The braille dot of a point, from the plot's top left corner."""
-        return self.spot(self.x.scale.inner(x), self.y.scale.inner(y))
+    def spotter(self) -> Callable[[float, float], Dot]:
+        """`spot` with everything worked out once, for very many points."""
+        across, down = self.x.scale.sharer(), self.y.scale.sharer()
+        wide, high = self.columns * DOTS_WIDE - 1, self.rows * DOTS_HIGH - 1
+        return lambda x, y: (round(across(x) * wide), round((1 - down(y)) * high))
 
     def spot(self, x: float, y: float) -> Dot:
-        """`dot` for a place in the inner units of both axes."""
-        return round(self.x.scale.share(x) * (self.columns * DOTS_WIDE - 1)), self.down(y)
-
-    def down(self, y: float) -> int:
-        """The dot row of a height in the inner units of the y axis."""
-        return round((1 - self.y.scale.share(y)) * (self.rows * DOTS_HIGH - 1))
+        """The braille dot of a place in the inner units of both axes, from the top left corner."""
+        across = round(self.x.scale.share(x) * (self.columns * DOTS_WIDE - 1))
+        down = round((1 - self.y.scale.share(y)) * (self.rows * DOTS_HIGH - 1))
+        return across, down
 
     def column(self, share: float) -> int:
         """Plot column at a share of the x axis."""

@@ -5,7 +5,7 @@ loses its ends.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nccli.charts.lettering import decimal, scientific, short, split
@@ -41,6 +41,13 @@ class Scale:
     def place(self, value: float) -> float:
         """Where a value lies: 0 at the low end, 1 at the high end, never outside; monotone."""
         return self.share(self.inner(value))
+
+    def sharer(self) -> Callable[[float], float]:
+        """`share` with its ends worked out once, for very many values."""
+        low, span = self.low / 2, self.high / 2 - self.low / 2
+        if span <= 0:
+            return lambda _: 0.5
+        return lambda inner: min(1.0, max(0.0, (inner / 2 - low) / span))
 
     def share(self, inner: float) -> float:
         """`place` for a value already in inner units."""

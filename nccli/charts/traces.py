@@ -20,7 +20,8 @@ def draw_traces(
 ) -> None:
     """Everything that belongs to a series; markers last, so that nothing hides them."""
     draw_spread(canvas, frame, curves)
-    places = [[frame.dot(x, y) for x, y in one.points] for one in curves]
+    spot, x_inner, y_inner = frame.spotter(), frame.x.scale.inner, frame.y.scale.inner
+    places = [[spot(x_inner(x), y_inner(y)) for x, y in one.points] for one in curves]
     draw_lines(canvas, frame, curves, places, lines=lines)
     draw_markers(canvas, frame, curves, places, cursor, lines=lines)
 
@@ -30,13 +31,15 @@ def draw_traces(
 
 def draw_spread(canvas: Canvas, frame: Frame, curves: Sequence[Curve]) -> None:
     """A thin stroke from low to high at each point; drawn first, it hides no curve."""
+    spot = frame.spotter()
     for one in curves:
         dots = Dots()
         for stroke in one.spread:
             ends = _ends(stroke, frame.y.scale)
             if ends:
-                x, bottom = frame.spot(frame.x.scale.inner(stroke.x), ends[0])
-                dots.stroke(x, frame.down(ends[1]), bottom)
+                x = frame.x.scale.inner(stroke.x)
+                column, bottom = spot(x, ends[0])
+                dots.stroke(column, spot(x, ends[1])[1], bottom)
         bar = glyphs(frame.look).up if frame.look.ascii else ""
         canvas.trace(dots, frame.left, frame.top, faint(one.kind, frame.look), frame.look, bar)
 

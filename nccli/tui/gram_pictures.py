@@ -40,13 +40,15 @@ def gram_picture(state: State, which: Which, place: int) -> Picture:
 
 def cosines(state: State, group: Group, which: Which) -> Cosines | str:
     """The mean over the group's runs; a text says why there is none."""
-    key = ("cosines", group.name, which, state.epoch)
+    key = ("cosines", group.name, which, state.epoch, is_read(state, group))
     return state.memo(key, lambda: _cosines(state, group, which))
 
 
 def change(state: State, which: Which) -> Cosines | str:
     """The rival's cosines minus the first group's."""
-    return state.memo(("change", which, state.epoch, _rival(state)), lambda: _change(state, which))
+    read = all(group is None or is_read(state, group) for group in state.compared)
+    key = ("change", which, state.epoch, _rival(state), read)
+    return state.memo(key, lambda: _change(state, which))
 
 
 def _rival(state: State) -> str:
@@ -104,7 +106,8 @@ def _draw(state: State, which: Which, place: int, note: str, width: int, height:
         why = why_nothing(state, state.groups) if not state.groups else found
         return card(state, title, why, width, height)
     # the same picture for as long as nothing changes: a thousand classes take a while
-    key = ("gram", which, place, title, state.epoch, state.view.mode, width, height, state.look)
+    key = ("gram", which, place, title, state.epoch, state.view.mode, width, height, state.look,
+           _limit(state, found), id(found))  # fmt: skip
     return state.memo(key, lambda: _heatmap(state, found, title, width, height))
 
 

@@ -6,19 +6,22 @@ is heavy to import is imported where it works, so that the first frame does not 
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nccli.cache import recall
 from nccli.compare import Observation
 from nccli.errors import InputError
-from nccli.jobs import LocalPool, WorkerDied
 from nccli.tui.findings import Angles, Job, Kind, Outcome
 from nccli.work import observing
 
 if TYPE_CHECKING:
     from nccli.contents import Contents
+    from nccli.jobs import LocalPool
     from nccli.tui.findings import Matrix
     from nccli.validate import Finding
 
@@ -28,9 +31,9 @@ class Measurer:
 
     def __init__(self, *, apart: bool = False, cached: bool = False) -> None:
         self._cached = cached
-        self._pool = LocalPool(1) if apart else None
-        if self._pool is not None:
-            self._pool.prepare()
+        self._apart = apart
+        self._pool: LocalPool | None = None  # started by the first job that needs it
+        self._closed = False
 
     def recall(self, job: Job) -> Outcome | None:
         """What is kept of a file beside its run; None where it has to be measured."""
@@ -43,11 +46,11 @@ class Measurer:
     def do(self, job: Job) -> Outcome:
         """Do a job; whatever goes wrong becomes its text. Waits for it: not for the main thread."""
         path = job.saved.path
-        if self._pool is None:
+        if not self._apart:
             return found_out(job.kind, path, cached=self._cached)
         try:
-            return self._pool.submit(found_out, job.kind, path, cached=self._cached).result()
-        except WorkerDied:
+            return self._started().submit(found_out, job.kind, path, cached=self._cached).result()
+        except BrokenExecutor:  # a WorkerDied
             return (
                 f"{path}: the process that read it died: the file crashes the HDF5 library, "
                 "or there is too little memory"
@@ -55,8 +58,23 @@ class Measurer:
         except RuntimeError as error:  # the pool was closed: the app has ended
             return f"{path}: {error}"
 
+    def _started(self) -> LocalPool:
+        """The pool; where all results are kept there is none, and no process."""
+        if self._closed:
+            raise RuntimeError("the app has ended")
+        if self._pool is None:
+            from nccli.jobs import LocalPool
+
+            pool = LocalPool(1)
+            # Textual puts something without a file in the place of stderr, and starting hands it on
+            with contextlib.redirect_stderr(sys.__stderr__):
+                pool.prepare()
+            self._pool = pool
+        return self._pool
+
     def close(self) -> None:
         """End the process, whatever it is at."""
+        self._closed = True
         if self._pool is not None:
             self._pool.kill()
 

@@ -95,6 +95,7 @@ class State:
     def record(self, done: Iterable[tuple[Job, Outcome]]) -> None:
         """Keep what jobs have found out of runs that are still listed."""
         self.measuring = None
+        measured = False
         for job, outcome in done:
             if job.kind != "observation":
                 self._shelf.put((job.kind, job.saved), outcome)
@@ -102,7 +103,9 @@ class State:
                     self._latest[job.kind, job.run] = outcome
             elif isinstance(outcome, (Observation, str)) and job.run in self.entries:
                 self.entries[job.run].record(job.saved, outcome)
-        self._settle()
+                measured = True
+        if measured:
+            self._settle()
 
     def memo(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What was made of the data, made once until they change."""
