@@ -104,6 +104,8 @@ def step_axis(
     step = nice_step(high / 2 - low / 2, (room + 1) // 2)
     if all(float(value).is_integer() for value in values):
         step = max(step, 1.0)
+    if not math.isfinite(step):  # the next round number is no float any more
+        return Axis(scale=scale, ticks=tuple(outer))
     inside = _multiples(low, high, step)
     labels = _linear_labels([*inside, low, high], step, look)
     ticks = [Tick(at=at, label=label) for at, label in zip(inside, labels, strict=False)]
