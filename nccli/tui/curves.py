@@ -10,7 +10,7 @@ from collections.abc import Callable
 from nccli import mean_curves
 from nccli.charts import Series
 from nccli.tui.entry import Entry, Group
-from nccli.tui.readings import run_labels
+from nccli.tui.readings import meaning, run_labels
 from nccli.tui.state import State
 
 Change = Callable[..., Series | None]
@@ -43,11 +43,21 @@ def trend(state: State, group: Group, key: str) -> list[float]:
     return [y for one in _of_group(state, group, key) for y in one.y if y is not None]
 
 
-def first_at_or_below(state: State, group: Group, key: str, level: float) -> int | None:
-    """The first saved epoch at which a group (the mean of its runs) is at or below a level."""
+def first_past(state: State, group: Group, key: str, level: float) -> int | None:
+    """The first saved epoch at which a group (the mean of its runs) has come to a level.
+
+    At or below it; for a number of which more is better, at or above it.
+    """
+    rises = upwards(key)
     series = _of_group(state, group, key)
     points = [point for one in series for point in zip(one.x, one.y, strict=True)]
-    return next((int(x) for x, y in points if y is not None and y <= level), None)
+    past = (int(x) for x, y in points if y is not None and (y >= level if rises else y <= level))
+    return next(past, None)
+
+
+def upwards(key: str) -> bool:
+    """Whether a threshold of a number is reached from below."""
+    return meaning(key).better == "higher"
 
 
 def _of_group(state: State, group: Group, key: str) -> list[Series]:

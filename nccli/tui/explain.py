@@ -8,7 +8,7 @@ from nccli.charts import mark, series_style
 from nccli.collapse_report import SYMBOLS
 from nccli.compare import Claim
 from nccli.render import shown
-from nccli.tui.curves import first_at_or_below
+from nccli.tui.curves import first_past, upwards
 from nccli.tui.entry import Entry
 from nccli.tui.keys import KEYS, Key
 from nccli.tui.number_table import Detail
@@ -110,9 +110,9 @@ def _values(state: State, key: str, text: Text) -> None:
             text.fact("", reason, tint(state.look, "note"))
     level = state.view.levels.get(key)
     for group in state.groups if level is not None else ():
-        epoch = first_at_or_below(state, group, key, level or 0.0)
+        epoch = first_past(state, group, key, level or 0.0)
         words = "at no saved epoch" if epoch is None else f"first at epoch {epoch}"
-        text.fact(f"≤ {shown(level)}", f"{group.name}: {words}")
+        text.fact(f"{'≥' if upwards(key) else '≤'} {shown(level)}", f"{group.name}: {words}")
 
 
 def claim_text(state: State, claim: Claim, width: int) -> Sequence[Row]:

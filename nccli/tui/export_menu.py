@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from nccli.errors import NccliError
 from nccli.export import FORMS, Origin, Plotted, Table, export, forms
-from nccli.text import plural
+from nccli.text import plural, visible
 from nccli.tui import commands
 from nccli.tui.claim_list import ClaimList
 from nccli.tui.keys import bindings
@@ -122,6 +122,7 @@ def save(app: Any, plotted: Plotted, where_from: Origin, form: str) -> None:
 
 
 def _tell(app: Any, words: str, severity: str) -> None:
+    words = visible(words)
     app.exported = words
     app.notify(words, severity=severity, timeout=6, markup=False)
 

@@ -81,7 +81,7 @@ KEYS = (
     Key(keys=("minus",), cap="-", action="screen.zoom(-1)", word="zoom",
         means="twice as many epochs", tabs=CURVES, rank=7),
     Key(keys=("L",), cap="L", action="screen.level", word="level",
-        means="a threshold for the number in focus: a line, and the first epoch at or below it",
+        means="a threshold for the number in focus: a line, and the first epoch that comes to it",
         tabs=("overview", *CURVES), rank=8),
     Key(keys=("f",), cap="f", action="app.follow", word="follow",
         means="watch the run directories for new checkpoints", rank=6),

@@ -20,6 +20,7 @@ from nccli.tui import commands, explain
 from nccli.tui.card import Card
 from nccli.tui.chart_view import ChartView
 from nccli.tui.claim_list import ClaimList
+from nccli.tui.curves import upwards
 from nccli.tui.export_menu import ExportMenu, table_plotted
 from nccli.tui.footer import Footer
 from nccli.tui.header import Header
@@ -196,7 +197,8 @@ class Main(Screen[None]):
         if not self.tabs.empty:
             key = self.number()
             known = self.session.view.levels.get(key)
-            words = f"{label(key)}: first epoch at or below (empty: no threshold)"
+            side = "above" if upwards(key) else "below"
+            words = f"{label(key)}: first epoch at or {side} (empty: no threshold)"
             text = "" if known is None else f"{known:g}"
             self.app.push_screen(Prompt(self.session, words, text), partial(self._take_level, key))
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from nccli.charts import mark, series_style
 from nccli.render import shown
 from nccli.tui.comparison import compared_at
-from nccli.tui.curves import first_at_or_below
+from nccli.tui.curves import first_past, upwards
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.readings import compared_rows, label
@@ -78,13 +78,14 @@ class Scrubber(Painted):
 
 
 def reached_cells(state: State, key: str) -> list[Cell]:
-    """From which saved epoch on each group is at or below the threshold of a number."""
+    """From which saved epoch on each group has come to the threshold of a number."""
     level = state.view.levels.get(key)
     if level is None:
         return []
-    cells: list[Cell] = [(f"  ≤ {shown(level)} from epoch", tint(state.look, "note"))]
+    sign = "≥" if upwards(key) else "≤"
+    cells: list[Cell] = [(f"  {sign} {shown(level)} from epoch", tint(state.look, "note"))]
     for group in state.groups:
-        epoch = first_at_or_below(state, group, key, level)
+        epoch = first_past(state, group, key, level)
         words = f"  {mark(group.kind, state.look)} {'never' if epoch is None else epoch}"
         cells.append((words, series_style(group.kind, state.look)))
     return cells
