@@ -141,7 +141,7 @@ def test_no_key_crashes_on_any_tab(pair):
             for key in dict(every_key()):
                 await strike(ui, key)
 
-    drive(pair, session, size=(100, 30))
+    drive(pair, session, size=(60, 16))
 
 
 def test_the_epoch_cursor_moves_all_charts_and_tables_together(pair):
