@@ -109,6 +109,8 @@ def read_run_file(run: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            raise OSError("not a regular file")
         with path.open("rb") as file:
             text = file.read(_MAX_RUN_FILE_BYTES)
         record = json.loads(text)
@@ -122,7 +124,7 @@ def read_run_file(run: Path) -> dict[str, Any]:
 def read_log(run: Path) -> list[dict[str, Any]]:
     """Return the lines of log.jsonl in order; lines that are torn or not objects are left out."""
     path = run / LOG_FILE
-    if not path.exists():
+    if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     return [entry for line in lines[:-1] if (entry := _log_entry(line)) is not None]

@@ -1,5 +1,7 @@
 """Words that come from files are data: shown with control characters visible, never obeyed."""
 
+from collections.abc import Mapping
+
 
 def visible(text: object) -> str:
     """Return `text` as one harmless line: every non-printable character as its escape.
@@ -19,6 +21,16 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def is_seven_bit(environment: Mapping[str, str], encoding: str | None) -> bool:
+    """Tell whether a terminal is to be given 7-bit characters only.
+
+    In the C locale Python writes UTF-8 all the same (PEP 540); who asks for that locale does not.
+    """
+    asked = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG")
+                  if environment.get(name)), "")  # fmt: skip
+    return asked in ("C", "POSIX") or "utf" not in (encoding or "ascii").lower()
+
+
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Return `count` with its noun in the right number: `1 file`, `2,000 files`."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
@@ -32,7 +44,7 @@ def shortlist(items: list[int] | list[str], *, limit: int = 5) -> str:
 
 def group_name(loss_name: str | None, delta: float | None) -> str:
     """Return the short name of a loss: CE, LS 0.05, what the file says, or that it does not."""
-    if loss_name is None and delta is None:
+    if (loss_name is None and delta is None) or (loss_name is not None and not loss_name.strip()):
         return "unknown loss"
     if loss_name == "label-smoothing" or (loss_name is None and delta):
         return "LS" if delta is None else f"LS {delta:g}"

@@ -119,7 +119,7 @@ def test_one_group_alone_says_what_a_difference_needs(tmp_path):
 
     async def session(ui: Driver) -> None:
         await ui.press("2", "c", "c")
-        await ui.sees("a difference needs two groups")
+        await ui.sees("this needs two groups")
 
     drive(tmp_path, session)
 
@@ -182,7 +182,7 @@ def test_a_threshold_is_drawn_and_tells_from_which_epoch_on(pair):
         for name in ("ce-s0", "ls0.05-s0"):
             epochs = [e for e in EPOCHS if values(pair, name, e)[0] <= 0.005]
             found.append(str(epochs[0]) if epochs else "never")
-        await ui.sees("level 0.005", f"≤ 0.005 from epoch  ● {found[0]}  ▲ {found[1]}")
+        await ui.sees("level 0.005", f"≤ 0.005 first at  ● {found[0]}  ▲ {found[1]}")
         await ui.press("i")
         await ui.sees(f"LS 0.05: first at epoch {found[1]}")
         await ui.press("escape", *["down"] * 11, "L")

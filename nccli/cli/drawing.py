@@ -20,7 +20,7 @@ from nccli.mean_curves import averaged
 from nccli.result import quantities
 from nccli.runs import run_of
 from nccli.tables import as_text
-from nccli.text import group_name
+from nccli.text import group_name, is_seven_bit
 
 CHARTED = (
     "train.nc1",
@@ -36,8 +36,8 @@ SIDE_BY_SIDE = 120  # columns from which on two reliability diagrams stand besid
 
 def look() -> Look:
     """How charts may look on this stdout: NO_COLOR and an ASCII locale are obeyed."""
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    return Look(colour="NO_COLOR" not in os.environ, ascii="utf" not in encoding)
+    seven_bit = is_seven_bit(os.environ, sys.stdout.encoding)
+    return Look(colour="NO_COLOR" not in os.environ, ascii=seven_bit)
 
 
 def chart_width(limit: int = MAX_WIDTH) -> int:

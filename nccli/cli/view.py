@@ -46,6 +46,8 @@ def view(
         _check_terminal()
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
         raise NotFoundError("no such directory", source=screenshot.parent, remedy="make it")
+    if screenshot is not None and screenshot.is_dir():
+        raise UsageError("a directory", source=screenshot, remedy="give a file: screen.svg")
     frame = None if screenshot is None else _size(size)
     from nccli import tui
 
@@ -77,7 +79,8 @@ def _chosen(compare: str | None, runs: Sequence[Path]) -> list[str]:
     names = [run.resolve().name for run in runs]
     found: dict[str, None] = {}
     for word in (compare or "").split(","):
-        matching = [name for name in names if fnmatch(name, word)]
+        matching = [name for name in names if name == word]
+        matching = matching or [name for name in names if fnmatch(name, word)]
         if word and not matching:
             some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             raise UsageError(f"no run named '{word}'", remedy=f"try one of: {some}")

@@ -73,6 +73,7 @@ class ViewApp(App[None]):
         self.memory = memory or Memory(None)
         view = View()
         view.recall(self.memory.switches)
+        self._linked, self._usual = tab, view.tab
         view.tab = tab or view.tab
         self.session = State(view=view, chosen=chosen, epoch=epoch)
         self.measurer = measurer or Measurer()
@@ -82,8 +83,8 @@ class ViewApp(App[None]):
         self.main = Main(self.session, self.paths)
         self.register_theme(DARK_THEME)
         self.register_theme(LIGHT_THEME)
-        light = self.memory.light
-        light = prefers_light(os.environ) if light is None else light
+        self._light = self.memory.light  # None until the user has chosen
+        light = prefers_light(os.environ) if self._light is None else self._light
         self.theme = (LIGHT_THEME if light else DARK_THEME).name
         self._choose_look()
 
@@ -131,8 +132,8 @@ class ViewApp(App[None]):
         now = time.monotonic()
         self._next_look = now + FOLLOW_SHARE * (now - (self._scan_began or now))
         self._scan_began = None
-        self.session.absorb(message.listed, message.problem)
-        self._go_on()
+        if self.session.absorb(message.listed, message.problem):
+            self._go_on()
 
     def on_measured(self, message: Measured) -> None:
         """More is known."""
@@ -163,7 +164,10 @@ class ViewApp(App[None]):
     def on_unmount(self) -> None:
         """The end: nothing is left running, and the next session starts like this one."""
         self.measurer.close()
-        self.memory.keep(self.session.view.remembered, light=not self.current_theme.dark)
+        switches = self.session.view.remembered
+        if self._linked is not None and self._linked == switches["tab"]:
+            switches["tab"] = self._usual  # a link is followed once
+        self.memory.keep(switches, light=self._light)
 
     # --- switches -------------------------------------------------------------------------------
 
@@ -176,7 +180,8 @@ class ViewApp(App[None]):
 
     def action_light(self) -> None:
         """Light or dark colours."""
-        self.theme = (LIGHT_THEME if self.current_theme.dark else DARK_THEME).name
+        self._light = self.current_theme.dark
+        self.theme = (LIGHT_THEME if self._light else DARK_THEME).name
 
     def action_help_quit(self) -> None:
         """Ctrl-C: say how to leave."""

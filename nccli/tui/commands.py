@@ -38,11 +38,18 @@ def printing(state: State) -> str:
     return shlex.join(["nccli", name, *options, *(_at(state, entry) for entry in entries)])
 
 
+def over_epochs(state: State) -> str:
+    """The command that prints the numbers of a curve: those of every epoch."""
+    entries = [entry for group in state.groups for entry in group.entries]
+    name = {"hessian": "hessian", "calibration": "calibrate"}.get(state.view.tab, "analyze")
+    return shlex.join(["nccli", name, *(near(entry.key) for entry in entries)])
+
+
 def reopening(state: State) -> str:
     """The command that opens this screen again: its runs, its tab and its epoch."""
     picked = [entry for entry in state.picked if entry.group is not None]
     words = ["nccli", "view", *(near(entry.key) for entry in picked), "--tab", state.view.tab]
-    words += ["--compare", ",".join(entry.name for entry in picked)]
+    words += ["--compare", "*"]  # all of these, whatever their names hold
     if state.epoch is not None and not state.at_end:
         words += ["--epoch", str(state.epoch)]
     return shlex.join(words)

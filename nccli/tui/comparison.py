@@ -60,7 +60,7 @@ def _trend(state: State, group: Group, key: str) -> Cell:
         words = sparkline(values, width=TREND, look=state.look, log=log)
         return words if len(values) > 1 else ""
 
-    words = state.memo(("trend", group.name, key, state.look), drawn)
+    words = state.memo(("trend", group.kind, key, state.look), drawn)
     return words, series_style(group.kind, state.look)
 
 
@@ -134,7 +134,8 @@ def _better(state: State, row: Comparison, first: Group, rival: Group) -> Cell:
     if row.better is None or row.difference is None:
         return "", note
     if row.winner is not None:
-        return group_cell(state, rival if row.winner == row.other else first, row.winner)
+        ahead = rival if _rises(row) == (row.better == "higher") else first
+        return group_cell(state, ahead, ahead.name)
     if row.difference == 0 and not row.low and not row.high:
         return "equal", note
     if row.low is not None:
@@ -143,8 +144,13 @@ def _better(state: State, row: Comparison, first: Group, rival: Group) -> Cell:
     return f"{mark(ahead.kind, state.look)} one pair", note
 
 
+def _rises(row: Comparison) -> bool:
+    """Whether the interval that decided says that the rival has more; names may be the same."""
+    return row.low is not None and row.low > (0 if row.ratio is None else 1)
+
+
 def _note(state: State) -> str:
     """What the table leaves out."""
     first, rival = state.compared
     rest = [group.name for group in state.groups if group not in (first, rival)]
-    return f"also picked: {', '.join(rest)}; c compares with the next" if rest else ""
+    return f"also picked: {', '.join(rest)}; n compares with the next" if rest else ""

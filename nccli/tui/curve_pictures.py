@@ -116,7 +116,9 @@ def _side_by_side(state: State, key: str, title: str, width: int, height: int) -
         groups = [group for group in state.compared if group is not None]
     if width < NARROWEST_PANEL * len(groups):
         groups = groups[:1]
-    drawn = {group.name: run_by_run(state, group, key) for group in groups}
+    if len(groups) < len(state.groups):
+        title = f"{title}  ({len(groups)} of {len(state.groups)} groups)"
+    drawn = {group.kind: run_by_run(state, group, key) for group in groups}
     reach = _reach([one for series in drawn.values() for one in series], log=state.view.log)
     panels = []
     for group, share in zip(groups, shares(width, len(groups)), strict=True):
@@ -124,7 +126,7 @@ def _side_by_side(state: State, key: str, title: str, width: int, height: int) -
         panels.append(
             _lines(
                 state,
-                drawn[group.name],
+                drawn[group.kind],
                 words,
                 share - 1,
                 height,
@@ -148,7 +150,7 @@ def _reach(series: Sequence[Series], *, log: bool) -> tuple[float, float] | None
 
 def _why_no_change(state: State) -> str:
     if len(state.groups) < 2:
-        return "a difference needs two groups: pick runs of another loss ([, space)"
+        return "this needs two groups: pick runs of another loss ([, space)"
     return "no two runs of the same seed have it at the same epoch"
 
 

@@ -23,7 +23,7 @@ def overlaid(state: State, key: str) -> list[Series]:
 
 def run_by_run(state: State, group: Group, key: str) -> list[Series]:
     """A curve a run of one group."""
-    return state.memo(("runs", group.name, key), lambda: _run_by_run(group, key))
+    return state.memo(("runs", group.kind, key), lambda: _run_by_run(group, key))
 
 
 def differences(state: State, key: str) -> list[Series]:
@@ -63,17 +63,17 @@ def upwards(key: str) -> bool:
 def _of_group(state: State, group: Group, key: str) -> list[Series]:
     """One curve of a group: the mean of its runs, else its first run's."""
     return state.memo(
-        ("group", group.name, key),
+        ("group", group.kind, key),
         lambda: _averaged(group, key, "") or _run_by_run(group, key)[:1],
     )
 
 
 def _overlaid(state: State, key: str) -> list[Series]:
     groups = state.groups
-    short = len({group.name.split()[0] for group in groups}) == len(groups)
+    short = len({group.name.partition(" ")[0] for group in groups}) == len(groups)
     found: list[Series] = []
     for group in groups:
-        name = group.name.split()[0] if short and len(group.entries) > 1 else group.name
+        name = group.name.partition(" ")[0] if short and len(group.entries) > 1 else group.name
         found += _averaged(group, key, name) or _run_by_run(group, key)
     return found
 

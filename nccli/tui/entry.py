@@ -125,7 +125,10 @@ def _recorded_group(run: Run) -> str | None:
     loss, delta = run.settings.get("loss"), run.settings.get("label_smoothing")
     if not isinstance(loss, str):
         return None
-    return group_name(loss, float(delta) if isinstance(delta, (int, float)) else None)
+    try:
+        return group_name(loss, float(delta) if isinstance(delta, (int, float)) else None)
+    except OverflowError:  # a whole number of hundreds of digits
+        return group_name(loss, None)
 
 
 def _recorded_seed(run: Run) -> int | None:
@@ -154,8 +157,14 @@ class Group:
 
     def trajectories(self, epoch: int | None) -> list[Trajectory]:
         """The runs as the comparison sees them."""
-        found = [entry.trajectory(epoch) for entry in self.entries]
-        return [one for one in found if one is not None]
+        seen = [entry.trajectory(epoch) for entry in self.entries]
+        found = [one for one in seen if one is not None]
+        seeds = [one.seed for one in found]
+        # two runs of one seed are no two samples: neither is paired with a run of the other loss
+        return [
+            one if seeds.count(one.seed) == 1 else dataclasses.replace(one, seed=None)
+            for one in found
+        ]
 
     def heading(self, epoch: int | None) -> str:
         """The group's name, and the epoch it is read at where that is an earlier one."""

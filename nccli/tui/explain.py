@@ -61,7 +61,11 @@ class Text:
     def fact(self, name: str, text: str, style: str = "", *, name_role: str = "note") -> None:
         """A name and what it is; long texts go on under themselves."""
         first, *rest = wrapped(text, self.width - 12, self.look, style=style)
-        head = Line(self.width, self.look).add(name, tint(self.look, name_role)).to(12)
+        head = Line(self.width, self.look).add(name, tint(self.look, name_role))
+        if head.at >= 12:  # too long to stand before its text
+            self.rows.append(head.row())
+            head = Line(self.width, self.look)
+        head.to(12)
         for span in first:
             head.add(span.text, span.style)
         self.rows.append(head.row())

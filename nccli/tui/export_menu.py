@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from textual.widget import Widget
 
 from nccli.errors import NccliError
 from nccli.export import FORMS, Origin, Plotted, Table, export, forms
+from nccli.runs import RUN_FILE
 from nccli.text import plural, visible
 from nccli.tui import commands
 from nccli.tui.claim_list import ClaimList
+from nccli.tui.entry import Entry, Group, Saved
 from nccli.tui.keys import bindings
 from nccli.tui.menu import Choice, Menu
 from nccli.tui.number_table import Numbers, NumberTable
@@ -89,14 +91,35 @@ def _choices(plotted: Plotted) -> list[Choice]:
 
 
 def origin(state: State, plotted: Plotted) -> Origin:
-    """Where the numbers come from: the command, and the checkpoints at the cursor or all."""
-    entries = [entry for group in state.groups for entry in group.entries]
+    """Where the numbers come from: the command, and the files that were read for them."""
+    groups = state.groups
     if plotted.series and plotted.x_label == "epoch":
-        read = [saved for entry in entries for saved in entry.files
-                if not isinstance(entry.found.get(saved, ""), str)]  # fmt: skip
-    else:
-        read = [saved for entry in entries if (saved := entry.file_at(state.epoch)) is not None]
-    return Origin(command=commands.printing(state), files=tuple(saved.path for saved in read))
+        saved = [one for group in groups for entry in group.entries for one in _measured(entry)]
+        return Origin(command=commands.over_epochs(state), files=_paths(saved))
+    command = commands.printing(state)
+    if state.view.tab == "files" and state.file_shown is not None:
+        return Origin(command=command, files=(state.file_shown[1].path,))
+    if state.view.tab == "notes":
+        return Origin(command=command, files=tuple(one.key / RUN_FILE for one in state.picked))
+    entries = [entry for group in groups for entry in _read(state, group, plotted)]
+    found = [entry.file_at(state.epoch) for entry in entries]
+    return Origin(command=command, files=_paths([one for one in found if one is not None]))
+
+
+def _read(state: State, group: Group, plotted: Plotted) -> Sequence[Entry]:
+    """The runs of a group behind a picture at the cursor: all, or the first where it is alone."""
+    if plotted.matrices:
+        return state.members(group)
+    alone = plotted.series or plotted.diagrams or plotted.name == "confidence"
+    return group.entries[:1] if alone else group.entries
+
+
+def _measured(entry: Entry) -> list[Saved]:
+    return [saved for saved in entry.files if not isinstance(entry.found.get(saved, ""), str)]
+
+
+def _paths(saved: Sequence[Saved]) -> tuple[Path, ...]:
+    return tuple(one.path for one in saved)
 
 
 def save(app: Any, plotted: Plotted, where_from: Origin, form: str) -> None:
@@ -123,6 +146,7 @@ def save(app: Any, plotted: Plotted, where_from: Origin, form: str) -> None:
 
 def _tell(app: Any, words: str, severity: str) -> None:
     words = visible(words)
+    app.clear_notifications()  # "writing" has had its time
     app.exported = words
     app.notify(words, severity=severity, timeout=6, markup=False)
 

@@ -12,6 +12,7 @@ from nccli.export import Matrix, Plotted
 from nccli.tui.entry import Group
 from nccli.tui.findings import Angles
 from nccli.tui.pictures import Picture, card, why_nothing
+from nccli.tui.readings import run_labels
 from nccli.tui.state import State
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Cosines:
     classes: tuple[int, ...]
     target: float | None
     runs: int
+    largest: float  # |cosine| of a pair of classes
 
 
 def gram_picture(state: State, which: Which, place: int) -> Picture:
@@ -40,20 +42,15 @@ def gram_picture(state: State, which: Which, place: int) -> Picture:
 
 def cosines(state: State, group: Group, which: Which) -> Cosines | str:
     """The mean over the group's runs; a text says why there is none."""
-    key = ("cosines", group.name, which, state.epoch, is_read(state, group))
-    return state.memo(key, lambda: _cosines(state, group, which))
+    key = (state.epoch, is_read(state, group))
+    return state.last(("cosines", group.kind, which), key, lambda: _cosines(state, group, which))
 
 
 def change(state: State, which: Which) -> Cosines | str:
     """The rival's cosines minus the first group's."""
     read = all(group is None or is_read(state, group) for group in state.compared)
-    key = ("change", which, state.epoch, _rival(state), read)
-    return state.memo(key, lambda: _change(state, which))
-
-
-def _rival(state: State) -> str:
-    rival = state.compared[1]
-    return "" if rival is None else rival.name
+    kinds = tuple(group.kind for group in state.compared if group is not None)
+    return state.last(("change", which), (state.epoch, kinds, read), lambda: _change(state, which))
 
 
 def _cosines(state: State, group: Group, which: Which) -> Cosines | str:
@@ -74,8 +71,21 @@ def _cosines(state: State, group: Group, which: Which) -> Cosines | str:
     if len({angles.classes for angles in found}) > 1 or len({len(m) for m in matrices}) > 1:
         return "the runs of this group have other classes"
     classes = one.classes if which == "means" else tuple(range(len(matrices[0])))
-    values: Values = sum(matrices[1:], matrices[0]) / matrices[0].dtype.type(len(matrices))
-    return Cosines(values=values, classes=classes, target=one.target, runs=len(matrices))
+    values = _mean(matrices)
+    return Cosines(
+        values=values,
+        classes=classes,
+        target=one.target,
+        runs=len(matrices),
+        largest=_largest(values),
+    )
+
+
+def _mean(matrices: Sequence[Values]) -> Values:
+    if len(matrices) == 1:  # a thousand classes take 4 MB: no copy of it
+        return matrices[0]
+    mean: Values = sum(matrices[1:], matrices[0]) / matrices[0].dtype.type(len(matrices))
+    return mean
 
 
 def is_read(state: State, group: Group) -> bool:
@@ -93,7 +103,10 @@ def _change(state: State, which: Which) -> Cosines | str:
         return one if isinstance(one, str) else str(other)
     if one.classes != other.classes:
         return "the two groups have other classes"
-    return Cosines(values=other.values - one.values, classes=one.classes, target=None, runs=1)
+    values: Values = other.values - one.values
+    return Cosines(
+        values=values, classes=one.classes, target=None, runs=1, largest=_largest(values)
+    )
 
 
 # --- drawing ------------------------------------------------------------------------------------
@@ -106,9 +119,10 @@ def _draw(state: State, which: Which, place: int, note: str, width: int, height:
         why = why_nothing(state, state.groups) if not state.groups else found
         return card(state, title, why, width, height)
     # the same picture for as long as nothing changes: a thousand classes take a while
-    key = ("gram", which, place, title, state.epoch, state.view.mode, width, height, state.look,
-           _limit(state, found), id(found))  # fmt: skip
-    return state.memo(key, lambda: _heatmap(state, found, title, width, height))
+    key = (title, state.epoch, state.view.mode, width, height, state.look, _limit(state, found))
+    return state.last(
+        ("gram", which, place), key, lambda: _heatmap(state, found, title, width, height)
+    )
 
 
 def _found(state: State, which: Which, place: int) -> tuple[Cosines | str, str]:
@@ -126,7 +140,9 @@ def _found(state: State, which: Which, place: int) -> tuple[Cosines | str, str]:
     if not is_read(state, group):
         return found, f"{group.name}: {WORDS[which]}, measuring"
     runs = f" ×{found.runs}" if isinstance(found, Cosines) and found.runs > 1 else ""
-    return found, f"{group.heading(state.epoch)}{runs}: {WORDS[which]}"
+    shown = len(state.members(group)) < len(group.entries)  # of many classes the first run's
+    name = run_labels(group)[0] if shown else group.heading(state.epoch)
+    return found, f"{name}{runs}: {WORDS[which]}"
 
 
 def _heatmap(state: State, found: Cosines, title: str, width: int, height: int) -> Chart:
@@ -156,14 +172,14 @@ def _limit(state: State, found: Cosines) -> float:
         groups = [group for group in state.compared if group is not None]
         every = [cosines(state, group, which) for group in groups for which in WORDS]
     shown += [one for one in every if isinstance(one, Cosines)]
-    most = max(max(_largest(state, one), abs(one.target or 0.0)) for one in shown)
+    most = max(max(one.largest, abs(one.target or 0.0)) for one in shown)
     return next((limit for limit in LIMITS if most <= limit), LIMITS[-1])
 
 
-def _largest(state: State, found: Cosines) -> float:
+def _largest(values: Values) -> float:
     from nccli.charts.blocks import largest_size
 
-    return state.memo(("largest", id(found)), lambda: largest_size(found.values.astype(float)))
+    return largest_size(values.astype(float))
 
 
 def _plotted(state: State, which: Which, place: int) -> Plotted:

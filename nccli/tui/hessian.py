@@ -44,12 +44,10 @@ class Hessian(CurvesPane):
         super().__init__(state, lambda: theory_numbers(state), **options)
         # on the first screen: two condition numbers over the epochs, and the spectrum at the cursor
         self._charts[2:2] = [
-            ChartView(state, spectrum_picture(state), "hessian.spectrum_w"),
-            ChartView(state, density_picture(state), "hessian.density_w"),
+            ChartView(state, spectrum_picture(state), "hessian.lambda_max_w"),
+            ChartView(state, density_picture(state), "hessian.trace_w"),
         ]
-        self._charts.append(
-            ChartView(state, delta_picture(state), "hessian.theory_kappa_regularised_w")
-        )
+        self._charts.append(ChartView(state, delta_picture(state), "hessian.kappa_regularised_w"))
 
 
 def theory_numbers(state: State) -> Numbers:

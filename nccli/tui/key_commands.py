@@ -43,7 +43,9 @@ class KeyCommands(Provider):
                 yield Hit(score, matcher.highlight(name), partial(self._do, action))
 
     def _offered(self) -> list[tuple[str, str]]:
-        relevant: Any = self.screen.relevant  # type: ignore[attr-defined]
+        relevant: Any = getattr(self.screen, "relevant", None)
+        if relevant is None:  # over a window no action of the screen beneath makes sense
+            return []
         return [(name, action) for name, action, line in commands() if relevant(line)]
 
     async def _do(self, action: str) -> None:

@@ -7,7 +7,6 @@ for what is often one glyph. Over SSH a step of the epoch cursor then costs thre
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from textual.driver import Driver
@@ -15,7 +14,7 @@ from textual.driver import Driver
 RESET = "\x1b[0m"
 _PIECES = re.compile(r"(\x1b\[[0-9;]*m)")
 _COLOURS = re.compile(r"\x1b\[(1;)?(38;2;\d+;\d+;\d+);(48;2;\d+;\d+;\d+)m")
-_BLANKS = re.compile(r" *")
+_BLANKS = re.compile(r" +")
 
 Style = tuple[str | None, str, str]  # bold or None, colour, background
 
@@ -24,6 +23,7 @@ def lean(text: str) -> str:
     """The same cells in fewer bytes: only what changes, where nothing but these is set."""
     found: list[str] = []
     style: Style | None = None  # in force, and nothing else is
+    meant: Style | None = None  # what should be: under blanks it need not be
     clean = False  # a reset was sent, and nothing since
     held = False  # a reset is held back: the next piece may make it needless
     pieces = _PIECES.split(text)
@@ -33,29 +33,34 @@ def lean(text: str) -> str:
             held = True
             continue
         if held and match and style is not None:
-            wanted = _wanted(style, _style(match), pieces, place)
+            meant = _style(match)
+            wanted = _under(style, meant) if _BLANKS.fullmatch(pieces[place + 1]) else meant
             found.append(_change(style, wanted))
             style, held = wanted, False
             continue
         if held and piece:
             found.append(RESET)
             style, clean, held = None, True, False
-        found.append(piece)
         if _PIECES.fullmatch(piece):
-            style = _style(match) if match and clean else None
+            found.append(_made_good(style, meant))
+            style = meant = _style(match) if match and clean else None
             clean = piece == RESET
-    return "".join([*found, RESET] if held else found)
+        found.append(piece)
+    return "".join([*found, RESET if held else _made_good(style, meant)])
 
 
 def _style(match: re.Match[str]) -> Style:
     return match[1], match[2], match[3]
 
 
-def _wanted(old: Style, new: Style, pieces: Sequence[str], place: int) -> Style:
-    """The style of a piece; blanks show none but its background, so that alone changes."""
-    if _BLANKS.fullmatch(pieces[place + 1]):
-        return old[0], old[1], new[2]
-    return new
+def _under(old: Style, new: Style) -> Style:
+    """The style of blanks: they show nothing but their background, so that alone changes."""
+    return old[0], old[1], new[2]
+
+
+def _made_good(style: Style | None, meant: Style | None) -> str:
+    """What blanks did not need, before anything that does."""
+    return "" if style is None or meant is None else _change(style, meant)
 
 
 def _change(old: Style, new: Style) -> str:

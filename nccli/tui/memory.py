@@ -38,7 +38,7 @@ class Memory:
         light = found.get("light")
         self.light: bool | None = light if isinstance(light, bool) else None
 
-    def keep(self, switches: Mapping[str, Any], *, light: bool) -> None:
+    def keep(self, switches: Mapping[str, Any], *, light: bool | None) -> None:
         """Write it down; a disk that does not let us is not worth a word."""
         if self._path is None:
             return

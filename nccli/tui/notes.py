@@ -112,9 +112,16 @@ def _told(entry: Entry) -> dict[str, str]:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
-        return "  ".join(f"{name} {_text(one)}" for name, one in value.items())
-    return json.dumps(value)
+    try:
+        if isinstance(value, dict):
+            return "  ".join(f"{name} {_plain(one)}" for name, one in value.items())
+        return json.dumps(value)
+    except (RecursionError, ValueError):  # nested without end, or a number of endless digits
+        return "too deep to show"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _epochs(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from textual.theme import Theme
 
 from nccli.charts import Look
 from nccli.charts.palette import ink
+from nccli.text import is_seven_bit
 
 DARK_THEME = Theme(
     name="nccli-dark",
@@ -61,7 +62,7 @@ def detect_look(
     dumb = environment.get("TERM") == "dumb"
     return Look(
         colour=colour,
-        ascii=dumb or "utf" not in (encoding or "ascii").lower(),
+        ascii=dumb or is_seven_bit(environment, encoding),
         light=light,
     )
 

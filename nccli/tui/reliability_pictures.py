@@ -156,9 +156,10 @@ def _reliability_series(state: State) -> list[Series]:
 
 
 def _overlay_plotted(state: State) -> Plotted:
+    gaps, after = state.view.mode == "difference", state.view.calibrated
     return Plotted(
-        title="Reliability",
-        name="reliability-curves",
+        title=("Accuracy - confidence" if gaps else "Reliability") + (" after T" if after else ""),
+        name="reliability-gaps" if gaps else "reliability-curves",
         series=tuple(_reliability_series(state)),
         x_label="confidence",
     )
@@ -196,11 +197,13 @@ def _wrong(one: ReliabilityBin) -> float:
 
 
 def _sureness(state: State, place: int) -> Plotted:
+    if place >= len(state.groups):
+        return Plotted(title="confidence", name="confidence")
     group = state.groups[place]
     _, report = _read(state, group)
     bins = None if report is None else bins_of(report, after=state.view.calibrated)
     return Plotted(
-        title=f"{run_labels(group)[0]} confidence",
+        title=f"{run_labels(group)[0]} confidence{' after T' if state.view.calibrated else ''}",
         name="confidence",
         table=Table(
             columns=("lower", "upper", "count", "wrong"),

@@ -78,12 +78,12 @@ class Scrubber(Painted):
 
 
 def reached_cells(state: State, key: str) -> list[Cell]:
-    """From which saved epoch on each group has come to the threshold of a number."""
+    """The first saved epoch at which each group has come to the threshold of a number."""
     level = state.view.levels.get(key)
     if level is None:
         return []
     sign = "≥" if upwards(key) else "≤"
-    cells: list[Cell] = [(f"  {sign} {shown(level)} from epoch", tint(state.look, "note"))]
+    cells: list[Cell] = [(f"  {sign} {shown(level)} first at", tint(state.look, "note"))]
     for group in state.groups:
         epoch = first_past(state, group, key, level)
         words = f"  {mark(group.kind, state.look)} {'never' if epoch is None else epoch}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 
 from nccli.tui.findings import Angles, Outcome
 
@@ -16,12 +16,17 @@ class Shelf:
     def __init__(self) -> None:
         self._things: dict[Hashable, Outcome] = {}
 
-    def put(self, key: Hashable, outcome: Outcome) -> None:
-        """Keep something; older things go where there is no room, the new one stays."""
+    def put(self, key: Hashable, outcome: Outcome, *, wanted: Container[Hashable] = ()) -> None:
+        """Keep something. Where there is no room older things go, but never what is wanted now:
+
+        it would be read again at once, and again.
+        """
         self._things.pop(key, None)
         self._things[key] = outcome
-        while len(self._things) > 1 and not self._fits():
-            del self._things[next(iter(self._things))]
+        for old in [one for one in self._things if one != key and one not in wanted]:
+            if self._fits():
+                return
+            del self._things[old]
 
     def get(self, key: Hashable) -> Outcome | None:
         """What was kept; it is the latest from now on."""

@@ -25,6 +25,7 @@ __all__ = ["TABS", "Listed", "State"]
 Made = TypeVar("Made")
 
 MANY_CLASSES = 100  # from here on the angles of a group are those of its first run
+MANY_RUNS = 20  # from here on no angles are read ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,9 @@ class State:
         self._shelf = Shelf()
         self._latest: dict[tuple[Kind, Path], Outcome] = {}  # of each run, for the open tab
         self._memo: dict[Hashable, Any] = {}
+        self._last: dict[Hashable, tuple[Hashable, Any]] = {}
+        self._begun_with: set[tuple[Path, str | None]] = set()
+        self._listed: Sequence[Listed] = ()
         self._rival = 0
         self._file = 0
         self._chosen: set[Path] | None = None  # None: the default picks
@@ -72,18 +76,22 @@ class State:
 
     # --- runs -----------------------------------------------------------------------------------
 
-    def absorb(self, listed: Iterable[Listed], problem: str | None = None) -> None:
-        """Take over what a scan found; outcomes of files that are unchanged are kept."""
+    def absorb(self, listed: Sequence[Listed], problem: str | None = None) -> bool:
+        """Take over what a scan found, and tell whether it is anything new.
+
+        Outcomes of files that are unchanged are kept.
+        """
+        if self.scanned and (listed, problem) == (self._listed, self.problem):
+            return False
         before, self.entries = self.entries, {}
-        self.problem = problem
+        self._listed, self.problem = listed, problem
         for one in listed:
-            known = before[one.run.path].found if one.run.path in before else {}
-            found = {saved: known[saved] for saved in one.files if saved in known}
-            self.entries[one.run.path] = Entry(one.run, one.files, found, standing=one.standing)
+            self.entries[one.run.path] = _entry(one, before.get(one.run.path))
         if not self.scanned:
             self._begin()
         self.scanned = True
         self._settle()
+        return True
 
     def _begin(self) -> None:
         """What the first listing decides."""
@@ -96,16 +104,27 @@ class State:
         """Keep what jobs have found out of runs that are still listed."""
         self.measuring = None
         measured = False
+        asked = list(self.asked())
+        wanted = {(kind, saved) for kind, _, saved in asked}
         for job, outcome in done:
             if job.kind != "observation":
-                self._shelf.put((job.kind, job.saved), outcome)
+                self._shelf.put((job.kind, job.saved), outcome, wanted=wanted)
                 if not isinstance(outcome, str):
                     self._latest[job.kind, job.run] = outcome
             elif isinstance(outcome, (Observation, str)) and job.run in self.entries:
                 self.entries[job.run].record(job.saved, outcome)
                 measured = True
+        shown = {(kind, entry.key) for kind, entry, _ in asked}
+        self._latest = {key: one for key, one in self._latest.items() if key in shown}
         if measured:
             self._settle()
+
+    def last(self, name: Hashable, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What was made last under a name, made anew for another key: one of each is kept."""
+        if name not in self._last or self._last[name][0] != key:
+            self._last[name] = (key, make())
+        found: Made = self._last[name][1]
+        return found
 
     def memo(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What was made of the data, made once until they change."""
@@ -120,12 +139,18 @@ class State:
         """What the open tab shows of single files at the cursor, and what a step would show."""
         if self.view.tab == "gram" and self.epochs:
             here = self.position
-            for position in (here, here - 1, here + 1):
+            for position in (here, here - 1, here + 1) if self._is_light() else (here,):
                 if 0 <= position < len(self.epochs):
                     yield from self._angles_at(self.epochs[position])
         if self.view.tab == "files" and self.file_shown is not None:
             yield "contents", *self.file_shown
             yield "finding", *self.file_shown
+
+    def _is_light(self) -> bool:
+        """Whether angles are so few that those of the neighbours can be read ahead."""
+        groups = [group for group in self.compared if group is not None]
+        runs = sum(len(self.members(group)) for group in groups)
+        return runs <= MANY_RUNS and all(self._is_small(group) for group in groups)
 
     def _angles_at(self, epoch: int) -> Iterator[tuple[Kind, Entry, Saved]]:
         for group in self.compared:
@@ -144,10 +169,12 @@ class State:
 
     def members(self, group: Group) -> Sequence[Entry]:
         """The runs of a group whose angles are averaged."""
+        return group.entries if self._is_small(group) else group.entries[:1]
+
+    def _is_small(self, group: Group) -> bool:
         first = group.entries[0].at(self.epoch)
         report = None if first is None else first.train or first.test
-        few = report is None or report.num_classes <= MANY_CLASSES
-        return group.entries if few else group.entries[:1]
+        return report is None or report.num_classes <= MANY_CLASSES
 
     @property
     def file_shown(self) -> tuple[Entry, Saved] | None:
@@ -183,28 +210,35 @@ class State:
     def _settle(self) -> None:
         """Work out once what every widget asks for."""
         entries = list(self.entries.values())
-        chosen = default_picks(entries) if self._chosen is None else self._chosen
+        chosen = self._default(entries) if self._chosen is None else self._chosen
         self.picks = chosen & set(self.entries)
         self.picked = [entry for entry in entries if entry.key in self.picks]
         self.broken = sorted({epoch for entry in self.picked for epoch in entry.broken})
         self.epochs = sorted({epoch for entry in self.picked for epoch in entry.epochs})
         self._memo.clear()
+        self._last.clear()
         self._name_kinds()
         self.groups = self._grouped()
+
+    def _default(self, entries: Sequence[Entry]) -> set[Path]:
+        """The runs shown unasked; once there are two losses, no other takes their place."""
+        if self._begun_with:
+            entries = [one for one in entries if (one.parent, one.group) in self._begun_with]
+        found = default_picks(entries)
+        groups = {(one.parent, one.group) for one in entries if one.key in found}
+        if self.scanned and len(groups) > 1:
+            self._begun_with = groups
+        return found
 
     def _grouped(self) -> list[Group]:
         members: dict[tuple[Path, str], list[Entry]] = {}
         for entry in self.picked:
             if entry.group is not None:
                 members.setdefault((entry.parent, entry.group), []).append(entry)
-        names = [name for _, name in members]
+        names = unique_names(list(members))
         found = [
-            Group(
-                name=name if names.count(name) == 1 else f"{parent.name}/{name}",
-                kind=self._kinds[parent, name],
-                entries=tuple(entries),
-            )
-            for (parent, name), entries in members.items()
+            Group(name=name, kind=self._kinds[key], entries=tuple(entries))
+            for name, (key, entries) in zip(names, members.items(), strict=True)
         ]
         return sorted(found, key=lambda group: group.kind)
 
@@ -249,7 +283,7 @@ class State:
 
     @property
     def at_end(self) -> bool:
-        """Whether the cursor is at the last saved epoch, and stays there as epochs arrive."""
+        """Whether the cursor is at the last saved epoch; put by a key it stays at the end."""
         return self._cursor is None or self.position >= len(self.epochs) - 1
 
     @property
@@ -270,6 +304,29 @@ class State:
         """Put the cursor on a saved epoch, by its place; at the last one it stays at the end."""
         last = len(self.epochs) - 1
         self._cursor = None if position >= last else self.epochs[max(0, position)]
+
+
+def _entry(listed: Listed, before: Entry | None) -> Entry:
+    """A run with what is known of its files; the same object where nothing has changed."""
+    now = (listed.run, listed.files, listed.standing)
+    if before is not None and now == (before.run, before.files, before.standing):
+        return before
+    known = {} if before is None else before.found
+    found = {saved: known[saved] for saved in listed.files if saved in known}
+    return Entry(listed.run, listed.files, found, standing=listed.standing)
+
+
+def unique_names(groups: Sequence[tuple[Path, str]]) -> list[str]:
+    """The loss of each group, after as much of its directory as tells it from the others."""
+    names = [name for _, name in groups]
+    for depth in range(1, 1 + max((len(parent.parts) for parent, _ in groups), default=0)):
+        if len(set(names)) == len(names):
+            break
+        names = [
+            "/".join([*parent.parts[-depth:], loss]) if names.count(name) > 1 else name
+            for name, (parent, loss) in zip(names, groups, strict=True)
+        ]
+    return names
 
 
 def _told(entry: Entry) -> str:

@@ -38,6 +38,8 @@ def warnings_table(state: State) -> Numbers:
 def _warnings(state: State, entry: Entry) -> Iterator[str]:
     if entry.run.problem:
         yield entry.run.problem.removeprefix(f"{entry.key}/")
+    if _has_twin(state, entry):
+        yield f"another picked run of {entry.group} has seed {entry.seed} too: they are not paired"
     if entry.standing == "stale":
         yield "says that it is running, but has written nothing for long: it may have died"
     if entry.standing == "failed":
@@ -48,6 +50,13 @@ def _warnings(state: State, entry: Entry) -> Iterator[str]:
     for part in PARTS:
         report = None if observation is None else getattr(observation, part)
         yield from (f"{part}: {note}" for note in (report.notes if report is not None else ()))
+
+
+def _has_twin(state: State, entry: Entry) -> bool:
+    if entry.seed is None:
+        return False
+    same = (entry.parent, entry.group, entry.seed)
+    return [(one.parent, one.group, one.seed) for one in state.picked].count(same) > 1
 
 
 def _who(names: list[str]) -> str:

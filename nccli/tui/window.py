@@ -83,7 +83,10 @@ class Window(ModalScreen[None]):
     def action_copy(self, place: int) -> None:
         """Copy what the window offers, if anything."""
         if place < len(self._copies):
-            self.app.copy_to_clipboard(self._copies[place])
+            try:
+                self.app.copy_to_clipboard(self._copies[place])
+            except UnicodeEncodeError:  # a path of bytes that are no text
+                self.app.notify("a path in it cannot be copied as text", severity="warning")
             self.dismiss()
 
     def action_choose(self) -> None:
