@@ -8,6 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 
 import numpy as np
 import pytest
+from tui_runs import make_pair
 
 from nccli.checkpoint import Checkpoint, Metadata
 
@@ -113,3 +114,15 @@ def make_runs(folder, *, epochs=(1, 10, 100), seeds=(0,), groups=(("ce", 0.0), (
                     ),
                 )
     return folder
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory):
+    """A run of each loss for the terminal UI; nobody writes into it."""
+    return make_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory):
+    """Three seeds of each loss for the terminal UI; nobody writes into it."""
+    return make_pair(tmp_path_factory.mktemp("seeds"), seeds=(0, 1, 2))

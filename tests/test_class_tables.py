@@ -130,3 +130,13 @@ def test_many_classes_are_averaged_without_the_ones_of_the_diagonal():
 def test_a_matrix_that_is_no_gram_is_refused():
     with pytest.raises(ValueError, match=r"must be square \(K, K\), got shape \(2, 3\)"):
         heatmap(np.ones((2, 3)), title="Gram", width=80, height=24)
+
+
+def test_small_changes_are_not_rounded_away():
+    change = np.array([[0.0, 0.0014, -0.003], [0.0014, 0.0, 0.002], [-0.003, 0.002, 0.0]])
+    text = heatmap(change, title="LS - CE", width=80, height=24, difference=True).plain()
+    for number in (".001", "-.003", ".002"):
+        assert number in text
+    assert "largest change 0-2  -0.003" in text
+    coarse = heatmap(100 * change, title="LS - CE", width=80, height=24, difference=True).plain()
+    assert "-0.30" in coarse

@@ -194,6 +194,8 @@ def test_check_reports_every_file_and_how_to_mend_it(call):
         (["view"], 2, "the terminal UI needs a terminal"),
         (["view", "nothing"], 3, "no run directory here"),
         (["view", "--screenshot", "no/x.svg", "toy-ce-s0"], 3, "nccli: no: no such directory"),
+        (["view", "--screenshot", "x.svg", "--size", "0x9", "toy-ce-s0"], 2, "1x1 to 1000x1000"),
+        (["view", "--screenshot", "x.svg", "--press", "2,entr", "toy-ce-s0"], 2, "named 'entr'"),
         (["analyze", ""], 3, "an empty path"),
         (["analyze", "toy-ce-s0", "--fail-if", "nc1 > nan"], 2, "cannot read the condition"),
         (["hessian", "toy-ce-s0", "--dim", "3"], 2, "go with --classes, not with paths"),

@@ -20,16 +20,6 @@ from nccli.tui.view import TABS
 SIZES = [(140, 44), (100, 30), (80, 24), (50, 15), (25, 7)]
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return make_pair(tmp_path_factory.mktemp("pair"))
-
-
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory):
-    return make_pair(tmp_path_factory.mktemp("seeds"), seeds=(0, 1, 2))
-
-
 # --- what is shown ------------------------------------------------------------------------------
 
 

@@ -38,16 +38,6 @@ from nccli.tui.view import MODES, TABS, View
 NC1 = "train.nc1"
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return make_pair(tmp_path_factory.mktemp("pair"))
-
-
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory):
-    return make_pair(tmp_path_factory.mktemp("seeds"), seeds=(0, 1, 2))
-
-
 def values(folder: Path, name: str, epoch: int, key: str = NC1) -> list[float]:
     """A number of each seed, measured anew."""
     runs = sorted(run for run in folder.iterdir() if run.name.startswith(name))

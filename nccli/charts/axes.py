@@ -46,12 +46,12 @@ def on_axis(broken: Sequence[float], view: View) -> list[float]:
     return [float(x) for x in broken if view.holds(x) and not (view.x_log and x <= 0)]
 
 
-def cursor_tick(cursor: float | None, scale: Scale) -> Tick | None:
+def cursor_tick(cursor: float | None, scale: Scale, look: Look) -> Tick | None:
     """The cursor as a tick, if it lies on the x axis."""
     if cursor is None or not math.isfinite(cursor) or (scale.log and cursor <= 0):
         return None
     inner = scale.inner(cursor)
-    return end_tick(scale, cursor) if scale.low <= inner <= scale.high else None
+    return end_tick(scale, cursor, look) if scale.low <= inner <= scale.high else None
 
 
 def _heights(curves: Sequence[Curve], *, log: bool) -> list[float]:

@@ -14,6 +14,7 @@ from nccli.charts.palette import bold, ink
 from nccli.charts.parts import Chart, Look
 
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # ends of the colour scale
+FINE = 0.1  # the end of a colour scale below which numbers have three decimals
 LONGEST_BAR = 33
 SHORTEST_BAR = 9
 
@@ -98,8 +99,8 @@ def _readouts(
     one, other, cosine = worst
     what = "largest change" if difference else "worst pair"
     sign = "+" if difference and cosine > 0 else ""
-    pair, value = f"{what} {numbers[one]}-{numbers[other]}", f"{sign}{decimal(cosine, 2)}"
-    value = value if difference else f"cos {value}"
+    pair = f"{what} {numbers[one]}-{numbers[other]}"
+    value = f"{sign}{short(cosine)}" if difference else f"cos {decimal(cosine, 2)}"
     full = [f"{pair} ({names[one]}, {names[other]})  {value}"] if names else []
     return [*full, f"{pair}  {value}"]
 
@@ -184,14 +185,19 @@ def _inside(value: float, cells: Cells, scale: Diverging, *, diagonal: bool) -> 
     """A cell's rows: those without and those with writing."""
     blank = " " * cells.wide
     if cells.numbered:
-        number = decimal(value, 2)
-        if cells.wide < ROOMY:  # the numbers of neighbours must not touch
-            number = number.replace("0.", ".")
-        return blank, number.center(cells.wide)
+        return blank, _number(value, cells, scale).center(cells.wide)
     if diagonal and scale.look.colour and cells.size == 1:
         return blank, blank
     glyph = scale.glyph(value) * cells.wide
     return glyph, glyph
+
+
+def _number(value: float, cells: Cells, scale: Diverging) -> str:
+    """Two decimals, or three where the scale ends so low that two say nothing."""
+    fine = scale.limit < FINE and cells.wide >= ROOMY
+    number = decimal(value, 3 if fine else 2)
+    # the numbers of neighbours must not touch
+    return number.replace("0.", ".") if fine or cells.wide < ROOMY else number
 
 
 def _draw_bar(

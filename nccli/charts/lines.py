@@ -80,7 +80,7 @@ def line_chart(
     canvas = Canvas(width, height)
     draw_title(canvas, title, _notes(curves), _scale_tag(x_log, y_log), look)
     draw_y_axis(canvas, frame)
-    tick = cursor_tick(cursor, x.scale)
+    tick = cursor_tick(cursor, x.scale, look)
     draw_x_axis(canvas, frame, x_label, tick)
     draw_broken(canvas, frame, on_axis(broken, view))
     _draw_references(canvas, frame, references)

@@ -96,8 +96,8 @@ def step_axis(
     if log:
         scale = Scale(low=math.log10(low), high=math.log10(high), log=True)
     if scale.high - scale.low <= max(TIGHT * max(abs(scale.low), abs(scale.high)), 1e-300):
-        return _lone(scale, low)
-    outer = [end_tick(scale, value) for value in (low, high)]
+        return _lone(scale, low, look)
+    outer = [end_tick(scale, value, look) for value in (low, high)]
     room = max(2, columns // (LABEL_AIR + max(len(tick.label) for tick in outer)))
     if log:
         return Axis(scale=scale, ticks=(*outer, *_decades(scale.low, scale.high, room, look)))
@@ -112,10 +112,15 @@ def step_axis(
     return Axis(scale=scale, ticks=(*outer, *ticks))
 
 
-def end_tick(scale: Scale, value: float) -> Tick:
-    """A tick at a value of the data itself: whole numbers in full, others to three digits."""
+def end_tick(scale: Scale, value: float, look: Look) -> Tick:
+    """A tick at a value of the data itself: whole numbers in full, others to three digits.
+
+    On a log axis powers of ten are written as those between the ends are, with two digits.
+    """
     whole = abs(value) < 1e6 and float(value).is_integer()
     label = decimal(value, 0) if whole else short(value)
+    if scale.log and "e" in label:
+        label = scientific(*split(value, 1), look, digits=1)
     return Tick(at=scale.inner(value), label=label)
 
 
@@ -134,11 +139,11 @@ def _power(exponent: int) -> float:
     return float(f"1e{min(308, max(-323, exponent))}")
 
 
-def _lone(scale: Scale, value: float) -> Axis:
+def _lone(scale: Scale, value: float, look: Look) -> Axis:
     """One single x: in the middle of the axis, and the only tick."""
     middle = scale.inner(value)
     widened = Scale(low=middle - 0.5, high=middle + 0.5, log=scale.log)
-    return Axis(scale=widened, ticks=(end_tick(widened, value),))
+    return Axis(scale=widened, ticks=(end_tick(widened, value, look),))
 
 
 # --- linear ---------------------------------------------------------------------------------

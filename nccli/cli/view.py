@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import typer
 
 from nccli.errors import NotFoundError, UsageError
+
+MOST_CELLS = 1000  # columns or rows of a screenshot
 
 
 def view(
@@ -48,13 +51,12 @@ def view(
         raise NotFoundError("no such directory", source=screenshot.parent, remedy="make it")
     if screenshot is not None and screenshot.is_dir():
         raise UsageError("a directory", source=screenshot, remedy="give a file: screen.svg")
-    frame = None if screenshot is None else _size(size)
+    frame, keys = (None if screenshot is None else _size(size)), _keys(press)
     from nccli import tui
 
     start = tui.Start(tab=tab, chosen=chosen, epoch=epoch)
     if screenshot is None or frame is None:
         raise typer.Exit(tui.run(shown, start))
-    keys = [key for key in press.split(",") if key]
     tui.screenshot(shown, start, size=frame, press=keys, out=screenshot)
 
 
@@ -94,8 +96,33 @@ def _sample_runs() -> Path:
     return sample_data_path("runs")
 
 
+def _keys(text: str) -> list[str]:
+    """The keys of --press: characters, and names as Textual has them; UsageError on others."""
+    from textual.keys import KEY_NAME_REPLACEMENTS, Keys
+
+    keys = [key for key in text.split(",") if key]
+    named = {key.value for key in Keys} | set(KEY_NAME_REPLACEMENTS.values())
+    for key in keys:
+        if len(key) > 1 and key not in named and not _is_character(key):
+            raise UsageError(
+                f"no key is named '{key}'", remedy="characters, and left, enter, escape, comma ..."
+            )
+    return keys
+
+
+def _is_character(name: str) -> bool:
+    """Whether this is a character's name in Unicode, as in `question_mark`."""
+    try:
+        unicodedata.lookup(name.replace("_", " "))
+    except KeyError:
+        return False
+    return True
+
+
 def _size(text: str) -> tuple[int, int]:
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size must be COLUMNSxROWS, got '{text}'", remedy="140x44")
+    if not (0 < int(width) <= MOST_CELLS and 0 < int(height) <= MOST_CELLS):
+        raise UsageError(f"--size must be 1x1 to {MOST_CELLS}x{MOST_CELLS}, got '{text}'")
     return int(width), int(height)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nccli.charts import Binned, Reference, Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +27,7 @@ class Matrix:
     """The (K, K) cosines between `classes`, and what they all are at collapse, -1/(K-1)."""
 
     label: str
-    values: Sequence[Sequence[float]]
+    values: Sequence[Sequence[float]] | NDArray[Any]  # an array stays one: K may be a thousand
     classes: tuple[str | int, ...]
     target: float | None = None
 

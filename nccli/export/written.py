@@ -34,7 +34,8 @@ def to_csv(plotted: Plotted, provenance: Provenance) -> str:
     header, rows = _tidy(plotted)
     comments = [*provenance.lines(), *_marks(plotted)]
     lines = [f"{COMMENT} {_comment(line)}" for line in comments]
-    lines += [_line(row) for row in (header, *rows)]
+    lines.append(_line(header))
+    lines += map(_line, rows) if rows is not None else _pair_lines(plotted.matrices)
     return "\n".join(lines) + "\n"
 
 
@@ -71,7 +72,8 @@ def to_text(plotted: Plotted, provenance: Provenance) -> str:
 # --- CSV ----------------------------------------------------------------------------------------
 
 
-def _tidy(plotted: Plotted) -> tuple[Row, Iterator[Row]]:
+def _tidy(plotted: Plotted) -> tuple[Row, Iterator[Row] | None]:
+    """The header and the rows; no rows of matrices, whose lines are made at once."""
     if plotted.series:
         spread = any(len(one.low) or len(one.high) for one in plotted.series)
         header = ("series", plotted.x_label or "x", "y", *(("low", "high") if spread else ()))
@@ -80,7 +82,7 @@ def _tidy(plotted: Plotted) -> tuple[Row, Iterator[Row]]:
         rows = ((one.label, *_bin(entry)) for one in plotted.diagrams for entry in one.bins)
         return ("series", *BIN), rows
     if plotted.matrices:
-        return ("series", "row", "column", "cosine"), _pairs(plotted.matrices)
+        return ("series", "row", "column", "cosine"), None
     assert plotted.table is not None  # nothing at all was refused before
     return plotted.table.columns, iter(plotted.table.rows)
 
@@ -95,11 +97,14 @@ def _points(series: Sequence[Series], spread: bool) -> Iterator[Row]:
             yield (one.label, *point)
 
 
-def _pairs(matrices: Sequence[Matrix]) -> Iterator[Row]:
+def _pair_lines(matrices: Sequence[Matrix]) -> Iterator[str]:
+    """A line a pair: a thousand classes have a million, so no more is done for each than must."""
     for one in matrices:
-        for row, cosines in zip(one.classes, one.values, strict=True):
-            for column, cosine in zip(one.classes, cosines, strict=True):
-                yield (one.label, row, column, cosine)
+        label, classes = _field(one.label), [_field(name) for name in one.classes]
+        for row, cosines in zip(classes, one.values, strict=True):
+            head = f"{label},{row},"
+            for column, cosine in zip(classes, _plain(cosines), strict=True):
+                yield f"{head}{column},{_field(cosine)}"
 
 
 def _marks(plotted: Plotted) -> list[str]:
@@ -114,6 +119,8 @@ def _line(row: Row) -> str:
 
 
 def _field(value: Any) -> str:
+    if type(value) is float and value == value:  # nearly always
+        return repr(value)
     plain = _number(value)
     if plain is None or isinstance(plain, (int, float)):
         return "" if plain is None else repr(plain)
@@ -164,7 +171,12 @@ def _strict(value: Any) -> Any:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         plain = _number(value)
         return None if isinstance(plain, float) and not math.isfinite(plain) else plain
-    return [_strict(inner) for inner in value]
+    return [_strict(inner) for inner in _plain(value)]
+
+
+def _plain(values: Any) -> Any:
+    """An array as Python's own numbers, which are quicker to write one by one."""
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def _number(value: Any) -> str | int | float | bool | None:

@@ -8,7 +8,7 @@ from nccli.calibration_report import ReliabilityBin
 from nccli.render import shown
 from nccli.tui.comparison import group_cell
 from nccli.tui.entry import Group
-from nccli.tui.number_table import Detail, Numbers
+from nccli.tui.number_table import Detail, Numbers, side_by_side
 from nccli.tui.palette import tint
 from nccli.tui.readings import meaning
 from nccli.tui.reliability_pictures import groups_with_bins
@@ -23,6 +23,11 @@ SCORES = (
 )
 TEMPERATURE = "calibration.temperature"
 ALONE = (TEMPERATURE, "calibration.calibration_p", "calibration.confidence_collapsed")
+
+
+def _after(key: str) -> str:
+    """The same score after temperature scaling."""
+    return f"calibration.calibrated.{key.rpartition('.')[2]}"
 
 
 def score_numbers(state: State) -> Numbers:
@@ -46,17 +51,8 @@ def score_numbers(state: State) -> Numbers:
         columns=columns,
         cells=cells,
         numbers=known,
-        exact=lambda: [_exact(state, groups, key) for key in known],
+        exact=lambda: side_by_side(state, groups, known, "after T", _after),
     )
-
-
-def _exact(state: State, groups: Sequence[Group], key: str) -> dict[str, str | float | None]:
-    row: dict[str, str | float | None] = {"quantity": key}
-    after = f"calibration.calibrated.{key.rpartition('.')[2]}"
-    for group in groups:
-        row[group.name] = group.value(key, state.epoch)
-        row[f"{group.name} after T"] = group.value(after, state.epoch)
-    return row
 
 
 def _split(state: State, groups: Sequence[Group]) -> str:
@@ -70,8 +66,7 @@ def _cells(state: State, group: Group, key: str) -> list[Cell]:
     note = tint(state.look, "note")
     if key in ALONE:
         return [(shown(group.value(key, state.epoch)), ""), ("", note)]
-    name = key.rpartition(".")[2]
-    after = group.value(f"calibration.calibrated.{name}", state.epoch)
+    after = group.value(_after(key), state.epoch)
     return [(shown(group.value(key, state.epoch)), ""), (shown(after), note)]
 
 

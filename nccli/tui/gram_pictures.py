@@ -186,6 +186,7 @@ def _plotted(state: State, which: Which, place: int) -> Plotted:
     found, title = _found(state, which, place)
     matrices: Sequence[Matrix] = ()
     if isinstance(found, Cosines):
-        values = found.values.tolist()
-        matrices = [Matrix(label=title, values=values, classes=found.classes, target=found.target)]
+        matrices = [
+            Matrix(label=title, values=found.values, classes=found.classes, target=found.target)
+        ]
     return Plotted(title=title, name=f"gram-{which}", matrices=tuple(matrices))

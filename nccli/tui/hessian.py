@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from nccli.charts import series_style
@@ -11,7 +10,7 @@ from nccli.tui.chart_view import ChartView
 from nccli.tui.comparison import group_cell
 from nccli.tui.curves_pane import CurvesPane
 from nccli.tui.entry import Group
-from nccli.tui.number_table import Numbers
+from nccli.tui.number_table import Numbers, side_by_side
 from nccli.tui.palette import tint
 from nccli.tui.readings import label, theory_key
 from nccli.tui.rows import Cell, Column
@@ -71,17 +70,9 @@ def theory_numbers(state: State) -> Numbers:
         columns=columns,
         cells=cells,
         numbers=known,
-        exact=lambda: [_exact(state, groups, key) for key in known],
+        exact=lambda: side_by_side(state, groups, known, "UFM", lambda key: theory_key(key) or key),
         note=NOTE,
     )
-
-
-def _exact(state: State, groups: Sequence[Group], key: str) -> dict[str, str | float | None]:
-    row: dict[str, str | float | None] = {"quantity": key}
-    for group in groups:
-        row[group.name] = group.value(key, state.epoch)
-        row[f"{group.name} UFM"] = group.value(theory_key(key) or key, state.epoch)
-    return row
 
 
 def _cells(state: State, group: Group, key: str) -> list[Cell]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from textual.events import Click
 
+from nccli.tui.entry import Group
 from nccli.tui.listed import Listed
 from nccli.tui.messages import Chosen
 from nccli.tui.palette import tint
 from nccli.tui.rows import Cell, Column, Line, Row, laid_out, over
+from nccli.tui.state import State
 
 Exact = Mapping[str, str | float | None]  # the values of a row, by column
 
@@ -33,6 +35,25 @@ class Numbers:
     details: Sequence[Detail] = ()
     exact: Callable[[], Sequence[Exact]] | None = None  # the rows in full, for an export
     note: str = ""  # under the rows, where there is room
+
+
+def side_by_side(
+    state: State,
+    groups: Sequence[Group],
+    keys: Sequence[str],
+    word: str,
+    other: Callable[[str], str],
+) -> list[Exact]:
+    """A row a number for an export: each group's own value, and beside it, as `GROUP word`, that
+    of the number that `other` names."""
+    rows: list[Exact] = []
+    for key in keys:
+        row: dict[str, str | float | None] = {"quantity": key}
+        for group in groups:
+            row[group.name] = group.value(key, state.epoch)
+            row[f"{group.name} {word}"] = group.value(other(key), state.epoch)
+        rows.append(row)
+    return rows
 
 
 class NumberTable(Listed[Numbers]):
