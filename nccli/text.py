@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+SIZES = ("B", "kB", "MB", "GB", "TB")
+
 
 def visible(text: object) -> str:
     """Return `text` as one harmless line: every non-printable character as its escape.
@@ -34,6 +36,16 @@ def is_seven_bit(environment: Mapping[str, str], encoding: str | None) -> bool:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Return `count` with its noun in the right number: `1 file`, `2,000 files`."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def file_size(count: int) -> str:
+    """Return a number of bytes for people, in powers of a thousand: `1.2 MB`."""
+    size = float(count)
+    for unit in SIZES:
+        if size < 1000 or unit == SIZES[-1]:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return ""
 
 
 def shortlist(items: list[int] | list[str], *, limit: int = 5) -> str:

@@ -153,7 +153,7 @@ def call(capsys, monkeypatch, run_folder):
     return calling
 
 
-@pytest.mark.parametrize("form", ["json", "csv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
 @pytest.mark.parametrize("command", ["analyze", "calibrate", "hessian"])
 def test_two_jobs_give_the_same_bytes_as_one(call, command, form):
     words = (command, ".", "nothing", "--format", form, "--no-cache")

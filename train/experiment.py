@@ -11,6 +11,7 @@ import io
 import json
 import math
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,15 +26,19 @@ from nccli.errors import FormatError, Interrupted, TrainingError, UsageError
 from nccli.publish import publish_bytes
 from nccli.result import record
 from nccli.runs import checkpoint_path
+from nccli.text import file_size, plural
 from train import rundir
-from train.config import DEVICES, Settings, check_choice
+from train.config import Settings
+from train.data import load_data
 from train.events import Event, OnEvent, ignore
 from train.interrupt import StopRequest, resume_command
 from train.loop import Classification, Trainer
+from train.place import Place
 from train.rundir import RESUME_FILE, Log, Record, Standing
-from train.snapshot import holds, metadata_of, stored
+from train.snapshot import checkpoint_bytes, holds, metadata_of, stored
 from train.ufm import UnconstrainedFeatures
 
+TOLD_BYTES = 2**30  # of checkpoints, from which on a run tells what it will take
 RESUME_SECONDS = 5.0  # at most this much training is lost to a kill between saved epochs
 
 
@@ -43,7 +48,7 @@ def run(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    device: str = "cpu",
+    place: Place = Place(device="cpu"),  # noqa: B008 - frozen
     command: str | None = None,
     should_stop: Callable[[], bool] | None = None,
     on_event: OnEvent = ignore,
@@ -55,19 +60,22 @@ def run(
     the run. Raises UsageError (the run exists, or with other settings), TrainingError (diverged,
     disk full, resume state damaged) and Interrupted; run.json then says so too.
     """
-    device = choose_device(device, settings)
+    device = choose_device(place, settings)
     standing = rundir.standing(path, settings, resume=resume, overwrite=overwrite)
     if standing is Standing.FINISHED:
         return standing
     command = command or shlex.join(sys.argv)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_threads(place.threads))
+        trainer = make_trainer(settings, device=device, place=place)
         stack.enter_context(_disk_errors(path))
         stack.enter_context(rundir.sole_writer(path))
-        stack.enter_context(_one_thread())
         stop = should_stop or stack.enter_context(StopRequest())
         if standing is Standing.START:
             rundir.clear(path)
-        experiment = Experiment(settings, path, device=device, command=command, on_event=on_event)
+        experiment = Experiment(
+            settings, path, trainer, device=device, command=command, on_event=on_event
+        )
         try:
             experiment.train(stop)
         except KeyboardInterrupt:
@@ -79,20 +87,44 @@ class Experiment:
     """A trainer, its run directory, and how far it has come."""
 
     def __init__(
-        self, settings: Settings, path: Path, *, device: str, command: str, on_event: OnEvent
+        self,
+        settings: Settings,
+        path: Path,
+        trainer: Trainer,
+        *,
+        device: str,
+        command: str,
+        on_event: OnEvent,
     ) -> None:
         self.settings = settings
         self.path = path
         self.on_event = on_event
-        self.trainer = make_trainer(settings, device=device)
+        self.trainer = trainer
         self.epoch = self._restored_epoch()
         self.log = Log(path, keep_epochs=self.epoch)
         self.problems: dict[str, str] = {}  # what could not be saved, and why
         provenance = rundir.provenance(command=command, device=device)
         self.software = json.dumps(provenance["software"])
         self.record = Record(path, settings, provenance=provenance)
+        self._check_space()
         self.record.publish("running", epochs_done=self.epoch)
         self._saved_at = time.monotonic()
+
+    def _check_space(self) -> None:
+        """Tell what the checkpoints will take; raises TrainingError where the disk has less."""
+        left = sum(epoch > self.epoch for epoch in self.settings.save_epochs)
+        one = checkpoint_bytes(self.trainer.sizes(), self.settings.dtype)
+        free = shutil.disk_usage(self.path).free
+        words = f"{plural(left, 'checkpoint')} of {file_size(one)}"
+        if left * one > free:
+            raise TrainingError(
+                f"{words} do not fit: {file_size(free)} are free",
+                source=self.path,
+                remedy="save fewer epochs (--save-epochs log:10), --dtype float16, "
+                "--no-save-logits, or --out on another disk",
+            )
+        if left * one > TOLD_BYTES:
+            self._tell(note=f"{words}: {file_size(left * one)} in all, {file_size(free)} are free")
 
     def train(self, stop: Callable[[], bool]) -> None:
         """Train to the last epoch; raises KeyboardInterrupt when asked to stop."""
@@ -180,13 +212,13 @@ class Experiment:
         self.problems[what] = f"could not save {what} ({error.strerror or error})"
         self._tell(warning=f"{self.path}: {self.problems[what]}; training goes on")
 
-    def _tell(self, *, warning: str | None = None) -> None:
+    def _tell(self, *, warning: str | None = None, note: str | None = None) -> None:
         self.on_event(
             Event(
                 run=self.path.name,
                 epoch=self.epoch,
                 epochs=self.settings.epochs,
-                warning=warning,
+                warning=warning if note is None else f"{self.path}: {note}",
             )
         )
 
@@ -211,23 +243,23 @@ class Experiment:
         return "; ".join(self.problems.values()) or None
 
 
-def make_trainer(settings: Settings, *, device: str) -> Trainer:
-    """Return the trainer that the settings ask for."""
+def make_trainer(settings: Settings, *, device: str, place: Place) -> Trainer:
+    """Return the trainer that the settings ask for; raises what loading its data raises."""
     if settings.data == "ufm":
         return UnconstrainedFeatures(settings, device=device)
-    return Classification(settings, device=device)
+    data = load_data(settings, root=place.data_root, download=place.download)
+    return Classification(settings, device=device, data=data)
 
 
-def choose_device(device: str, settings: Settings) -> str:
+def choose_device(place: Place, settings: Settings) -> str:
     """Return cpu or cuda. `auto` is cuda where there is one; the UFM, tiny, stays on the CPU.
 
     Raises UsageError where cuda is asked for and absent.
     """
-    check_choice("device", device, DEVICES)
-    if device == "cuda" and not torch.cuda.is_available():
+    if place.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("PyTorch finds no CUDA device", remedy="choose --device cpu or auto")
-    if device != "auto":
-        return device
+    if place.device != "auto":
+        return place.device
     return "cuda" if settings.data != "ufm" and torch.cuda.is_available() else "cpu"
 
 
@@ -251,10 +283,10 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: the order of sums, and so every bit, then stays the same."""
+def _threads(count: int) -> Iterator[None]:
+    """Compute on so many threads; on one the order of sums, and so every bit, stays the same."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The training loop: cross-entropy or label smoothing, SGD with momentum, a step schedule.
+"""The training loop: SGD with momentum, a step schedule, one of four losses.
 
 A trainer goes one epoch at a time and depends on nothing but its settings and its state, so that
 a run that was cut off continues to the same bits (on the CPU, where arithmetic is repeatable).
@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from train.config import Settings
-from train.digits import NUM_CLASSES, LabelledImages, load_digits
-from train.models import make_network
+from train.data import Images, load_data
+from train.feed import Feed, Plan
+from train.networks import Network, make_network
+from train.objectives import feature_penalty, loss_of
+from train.steps import EagerSteps, Steps, Totals
 
 Array = NDArray[Any]
 
-_CAPTURE_ROWS = 4_096  # images per block when features are collected; bounds the memory
+_CAPTURE_PIXELS = 2**20  # of a block of images when features are collected; bounds the memory
+_CAPTURE_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,9 @@ class Trainer(Protocol):
     def capture(self) -> Capture:
         """Return features, labels, logits and classifier as they are now."""
 
+    def sizes(self) -> dict[str, int]:
+        """Return how many numbers a capture has of each kind: features, logits, labels ..."""
+
     def state(self) -> dict[str, Any]:
         """Return all that the next epoch depends on."""
 
@@ -54,16 +59,15 @@ class Classification:
     """A network that learns to tell images apart."""
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        device: str = "cpu",
-        parts: Mapping[str, LabelledImages] | None = None,
+        self, settings: Settings, *, device: str = "cpu", data: Images | None = None
     ) -> None:
-        parts = parts or load_digits(pixel_noise=settings.pixel_noise)
+        data = data or load_data(settings)
         self.settings = settings
-        self.parts = {name: _on_device(part, device) for name, part in parts.items()}
-        self.network = make_network(settings, num_classes=NUM_CLASSES).to(device)
+        self.class_names = data.class_names
+        self.feed = Feed(data, settings, device)
+        network = make_network(settings, shape=data.shape, num_classes=data.num_classes)
+        self.network: Network = network.to(device)
+        self.loss = loss_of(settings)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),
             lr=settings.learning_rate,
@@ -71,41 +75,52 @@ class Classification:
             weight_decay=settings.weight_decay,
             fused=True,  # one kernel for all parameters: a tenth of the step time on a CPU
         )
+        self.steps: Steps = EagerSteps(self.step)
+
+    @property
+    def parts(self) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Images and labels of each part, on the device."""
+        return self.feed.parts
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Train on every image once, in the epoch's own order; a last partial batch is dropped."""
         rate = learning_rate(self.settings, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images, labels = self.parts["train"]
-        order = shuffled(len(labels), seed=self.settings.seed, epoch=epoch).to(labels.device)
-        size = self.settings.batch_size
-        batches = len(labels) // size
-        total_loss = torch.zeros((), device=labels.device)
-        correct = torch.zeros((), dtype=torch.int64, device=labels.device)
         self.network.train()
-        for batch in order[: batches * size].view(batches, size):
-            loss, hits = self._step(images[batch], labels[batch])
-            total_loss += loss
-            correct += hits
+        self.network.chance.start(epoch)
+        plan: Plan = self.feed.plan(epoch)
+        totals = self.steps.run(plan, rate)
         return {
             "learning_rate": rate,
-            "train_loss": float(total_loss) / batches,
-            "train_accuracy": int(correct) / (batches * size),
+            "train_loss": float(totals.loss) / plan.batches,
+            "train_accuracy": int(totals.correct) / plan.rows.numel(),
         }
 
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(images)
-        loss = functional.cross_entropy(
-            logits, labels, label_smoothing=self.settings.label_smoothing
-        )
+    def step(self, rows: Tensor, cuts: Tensor | None, totals: Totals) -> None:
+        """Take one step on the rows (B,) of the training images; add what it tells to `totals`."""
+        images, labels = self.feed.batch(rows, cuts)
+        with self._autocast(images.device.type):
+            features, logits = self.network.both(images)
+        logits = logits.float()
+        loss = self.loss(logits, labels)
+        objective = loss
+        if self.settings.feature_decay:
+            objective = loss + feature_penalty(
+                features, decay=self.settings.feature_decay, count=self.feed.count
+            )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        objective.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        totals.loss += loss.detach()
+        totals.correct += (logits.detach().argmax(1) == labels).sum()
+
+    def _autocast(self, device: str) -> torch.autocast:
+        enabled = self.settings.precision == "bfloat16"
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)
 
     def capture(self) -> Capture:
-        """Collect every part of the data in eval mode."""
+        """Collect every part of the data in eval mode, un-augmented, in float32."""
         self.network.eval()
         with torch.inference_mode():
             splits = {name: self._capture_part(*part) for name, part in self.parts.items()}
@@ -116,11 +131,27 @@ class Classification:
         )
 
     def _capture_part(self, images: Tensor, labels: Tensor) -> tuple[Array, ...]:
-        blocks = [self.network.features(block) for block in torch.split(images, _CAPTURE_ROWS)]
+        rows = max(1, min(_CAPTURE_ROWS, _CAPTURE_PIXELS // (images.shape[2] * images.shape[3])))
+        blocks = [
+            self.network.features(self.feed.standardised(block))
+            for block in torch.split(images, rows)
+        ]
         features = torch.cat(blocks)
         if not self.settings.save_logits:
             return _numpy(features), _numpy(labels)
         return _numpy(features), _numpy(labels), _numpy(self.network.classifier(features))
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many numbers a capture has of each kind."""
+        classes, dim = self.network.classifier.weight.shape
+        count = sum(len(labels) for _, labels in self.parts.values())
+        logits = count * classes if self.settings.save_logits else 0
+        return {
+            "features": count * dim,
+            "logits": logits,
+            "labels": count,
+            "classifier": (dim + 1) * classes,
+        }
 
     def state(self) -> dict[str, Any]:
         """Weights, running statistics and momentum; order and schedule follow from the epoch."""
@@ -137,16 +168,6 @@ def learning_rate(settings: Settings, epoch: int) -> float:
     done = epoch - 1
     passed = sum(round(part * settings.epochs) <= done for part in settings.milestones)
     return settings.learning_rate * settings.gamma**passed
-
-
-def shuffled(count: int, *, seed: int, epoch: int) -> Tensor:
-    """Return the order (count,) in which an epoch sees its samples; depends on nothing else."""
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
-
-
-def _on_device(part: LabelledImages, device: str) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device)
 
 
 def _numpy(tensor: Tensor) -> Array:

@@ -21,6 +21,7 @@ from nccli.text import plural
 from train.config import Settings
 from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest, resume_command
+from train.place import Place
 from train.rundir import Standing, standing
 
 _POLL_SECONDS = 0.2  # how soon a Ctrl-C is passed on to the workers
@@ -34,7 +35,7 @@ class Task:
     path: Path
     resume: bool
     overwrite: bool
-    device: str
+    place: Place
     command: str
 
 
@@ -45,7 +46,7 @@ def run_all(
     jobs: int = 1,
     resume: bool = False,
     overwrite: bool = False,
-    device: str = "cpu",
+    place: Place = Place(device="cpu"),  # noqa: B008 - frozen
     command: str = "nccli train",
     on_event: OnEvent = ignore,
     on_outcome: OnOutcome = ignore,
@@ -64,7 +65,7 @@ def run_all(
             path=out / settings.name,
             resume=resume,
             overwrite=overwrite,
-            device=device,
+            place=place,
             command=command,
         )
         for settings in settings_list
@@ -87,12 +88,9 @@ def run_all(
     return [outcomes[task.path] for task in tasks]
 
 
-def default_jobs(runs: int, *, device: str) -> int:
-    """Return how many runs go side by side: one a CPU core; one at a time on a GPU.
-
-    Looks for NVIDIA's device file: asking torch would cost two seconds.
-    """
-    if device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists()):
+def default_jobs(runs: int, *, place: Place) -> int:
+    """Return how many runs go side by side: one a CPU core; one at a time on a GPU."""
+    if place.wants_gpu:
         return 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(runs, usable or 1))
@@ -137,7 +135,7 @@ def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> O
             task.path,
             resume=task.resume,
             overwrite=task.overwrite,
-            device=task.device,
+            place=task.place,
             command=task.command,
             should_stop=should_stop,
             on_event=on_event,

@@ -24,7 +24,7 @@ import nccli
 from nccli import runs
 from nccli.errors import FormatError, TrainingError, UsageError
 from nccli.publish import publish_bytes, sweep_temporaries
-from train.config import Settings
+from train.config import Settings, completed
 
 RESUME_FILE = "resume.pt"
 
@@ -75,6 +75,7 @@ def _check_same_settings(path: Path, record: dict[str, Any], settings: Settings)
         raise FormatError(
             "holds no settings to resume with", source=path / runs.RUN_FILE, remedy="--overwrite"
         )
+    before = completed(before)
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from train.config import Settings
 from train.loop import Capture
 
 
-def metadata_of(settings: Settings, *, epoch: int, software: str) -> Metadata:
+def metadata_of(
+    settings: Settings, *, epoch: int, software: str, class_names: tuple[str, ...] = ()
+) -> Metadata:
     """Return what a checkpoint says of its origin."""
     free = settings.data == "ufm"
     return Metadata(
@@ -26,9 +29,10 @@ def metadata_of(settings: Settings, *, epoch: int, software: str) -> Metadata:
         architecture=settings.architecture,
         seed=settings.seed,
         weight_decay=settings.lambda_w if free else settings.weight_decay,
-        feature_decay=settings.lambda_h if free else None,
+        feature_decay=settings.lambda_h if free else settings.feature_decay or None,
         created=rundir.now(),
         software=software,
+        class_names=class_names or None,
     )
 
 
@@ -52,6 +56,13 @@ def stored(capture: Capture, *, dtype: str, source: Path) -> Capture:
     }
     bias = None if capture.bias is None else cast(capture.bias)
     return Capture(splits=splits, weight=cast(capture.weight), bias=bias)
+
+
+def checkpoint_bytes(sizes: Mapping[str, int], dtype: str) -> int:
+    """Return the size of a checkpoint file with so many numbers of each kind (to some kB)."""
+    numbers = sum(count for kind, count in sizes.items() if kind != "labels")
+    labels = sizes.get("labels", 0) * np.dtype(np.int64).itemsize
+    return numbers * np.dtype(dtype).itemsize + labels
 
 
 def holds(path: Path, capture: Capture) -> bool:

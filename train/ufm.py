@@ -82,6 +82,17 @@ class UnconstrainedFeatures:
             bias=None,
         )
 
+    def sizes(self) -> dict[str, int]:
+        """Return how many numbers a capture has of each kind."""
+        count, (classes, dim) = len(self.labels), self.weight.shape
+        logits = count * classes if self.settings.save_logits else 0
+        return {
+            "features": count * dim,
+            "logits": logits,
+            "labels": count,
+            "classifier": classes * dim,
+        }
+
     def state(self) -> dict[str, Any]:
         """W, H and the momentum."""
         return {

@@ -5,55 +5,90 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nccli.cli import console
-from nccli.errors import SOME_INPUTS_FAILED, MissingExtraError, TrainingError, UsageError
-from nccli.text import visible
+from nccli.cli.train_progress import progress_of
+from nccli.cli.train_words import loss_list, seed_list
+from nccli.errors import SOME_INPUTS_FAILED, MissingExtraError, TrainingError
 
 if TYPE_CHECKING:
     from train.config import Settings
-    from train.events import Event, Outcome
-
-_LOSSES = {"ce": "cross-entropy", "ls": "label-smoothing"}
+    from train.events import Outcome
+    from train.place import Place
 
 
 def train(
-    data: str = typer.Option("digits", help="digits, or ufm: the unconstrained feature model."),
-    loss: str = typer.Option("ce,ls", help="ce, ls or both: one run for each."),
+    preset: str | None = typer.Option(
+        None, help="paper-cifar10, paper-cifar100 or paper-stl10: the protocol of the paper."
+    ),
+    data: str | None = typer.Option(
+        None,
+        help="digits (default), shapes, cifar10, cifar100, stl10, mnist, fashion-mnist, svhn, "
+        "tiny-imagenet, imagenet, image-folder; or ufm: the unconstrained feature model.",
+    ),
+    loss: str = typer.Option("ce,ls", help="ce, ls, focal, mse, or several: one run for each."),
     smoothing: str = typer.Option("0.05", help="Label smoothing of ls; 0.05,0.1 makes two runs."),
+    focal_gamma: float | None = typer.Option(None, help="Gamma of the focal loss."),
     seeds: str = typer.Option("0", help="Random seeds, as 0,1,2 or 0-2: one run for each."),
-    epochs: int = typer.Option(200, help="Number of epochs."),
-    model: str = typer.Option("mlp", help="mlp or resnet (digits)."),
-    width: int = typer.Option(128, help="Penultimate features of the model (digits)."),
-    depth: int = typer.Option(6, help="Layers of the model before the classifier (digits)."),
-    batch_size: int = typer.Option(125, help="Samples a step (digits)."),
-    lr: float = typer.Option(0.1, help="Learning rate at the start (digits)."),
-    momentum: float = typer.Option(0.9, help="Momentum of SGD."),
-    weight_decay: float = typer.Option(2e-3, help="Weight decay of all parameters (digits)."),
-    milestones: str = typer.Option(
-        "0.5,0.75", help="Shares of the epochs after which the rate falls to a tenth; or none."
+    classes: int | None = typer.Option(None, help="Classes K (shapes, ufm)."),
+    train_count: int | None = typer.Option(
+        None, help="Training images, the same of each class; default: all."
     ),
-    pixel_noise: float = typer.Option(0.8, help="Noise on the standardised pixels (digits)."),
-    classes: int = typer.Option(4, help="Classes K (ufm)."),
-    per_class: int = typer.Option(25, help="Samples of each class n (ufm)."),
-    dim: int = typer.Option(16, help="Feature dimension d (ufm)."),
-    lambda_w: float = typer.Option(5e-3, help="Penalty lambda_w/2 ||W||^2 (ufm)."),
-    lambda_h: float = typer.Option(5e-3, help="Penalty lambda_h/2 ||H||^2 (ufm)."),
-    save_epochs: str = typer.Option(
-        "log", help="Epochs to save: log (12 log-spaced), log:20, every:10 or 1,5,10."
+    augment: str | None = typer.Option(None, help="none, crop (pad 4), or flip-crop."),
+    pixel_noise: float | None = typer.Option(
+        None, help="Noise on the standardised pixels (digits)."
     ),
-    dtype: str = typer.Option("auto", help="Of the saved numbers: float16, float32, float64."),
-    save_logits: bool = typer.Option(True, help="Save the logits too."),
+    model: str | None = typer.Option(
+        None,
+        help="mlp, resnet (small), resnet18, resnet34, resnet50, vit (small), or torchvision:NAME.",
+    ),
+    width: int | None = typer.Option(None, help="Features d of mlp, resnet and vit."),
+    depth: int | None = typer.Option(None, help="Layers of mlp, resnet and vit."),
+    norm: str | None = typer.Option(None, help="batch or group (mlp and the resnets)."),
+    dropout: float | None = typer.Option(None, help="Dropout in front of the classifier."),
+    epochs: int | None = typer.Option(None, help="Number of epochs."),
+    batch_size: int | None = typer.Option(
+        None, help="Samples a step; a last partial one is dropped."
+    ),
+    lr: float | None = typer.Option(None, help="Learning rate at the start."),
+    momentum: float | None = typer.Option(None, help="Momentum of SGD."),
+    weight_decay: float | None = typer.Option(None, help="Weight decay of all parameters."),
+    feature_decay: float | None = typer.Option(
+        None, help="lambda_H of the penalty lambda_H/2 ||H||^2 on the training features."
+    ),
+    milestones: str | None = typer.Option(
+        None,
+        help="Shares of the epochs (0.5,0.75) or epochs (150,350) after which the rate "
+        "falls to a tenth; or none.",
+    ),
+    precision: str = typer.Option(
+        "auto", help="float32 or bfloat16; auto: bfloat16 on a GPU, but for digits."
+    ),
+    per_class: int | None = typer.Option(None, help="Samples of each class n."),
+    dim: int | None = typer.Option(None, help="Feature dimension d."),
+    lambda_w: float | None = typer.Option(None, help="Penalty lambda_w/2 ||W||^2."),
+    lambda_h: float | None = typer.Option(None, help="Penalty lambda_h/2 ||H||^2."),
+    save_epochs: str | None = typer.Option(
+        None, help="log (12 log-spaced), log:20, every:10, paper (5, 10, 20 ...) or 1,5,10."
+    ),
+    dtype: str | None = typer.Option(None, help="Of the saved numbers: float16, float32, float64."),
+    save_logits: bool | None = typer.Option(
+        None, "--save-logits/--no-save-logits", help="Save the logits too."
+    ),
     out: Path = typer.Option(Path("runs"), help="Directory in which each run gets its own."),
-    jobs: int | None = typer.Option(
-        None, min=1, help="Runs side by side; by default one for each CPU core, on a GPU one."
+    data_root: Path = typer.Option(Path("data"), help="Folder with the data sets' files."),
+    download: bool = typer.Option(
+        False, "--download", help="Fetch the data set if it is not there."
     ),
+    jobs: int | None = typer.Option(
+        None, help="Runs side by side; by default one a CPU core, on a GPU one.", min=1
+    ),
+    threads: int = typer.Option(1, help="CPU threads of a run; more change the last bits.", min=1),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
     resume: bool = typer.Option(False, "--resume", help="Continue runs that were cut off."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Start existing runs again."),
@@ -65,44 +100,80 @@ def train(
       nccli train
       nccli train --loss ls --smoothing 0.05,0.1,0.2 --seeds 0-2 --out sweep
       nccli train --resume
+      nccli train --preset paper-cifar10 --data-root ~/data --seeds 0-2
+      nccli train --data shapes --train-count 5000 --epochs 20 --model vit
       nccli train --data ufm --classes 10 --per-class 100 --dim 64
     """
+    given = {
+        "data": data,
+        "num_classes": classes,
+        "focal_gamma": focal_gamma,
+        "train_count": train_count,
+        "augment": augment,
+        "pixel_noise": pixel_noise,
+        "model": model,
+        "width": width,
+        "depth": depth,
+        "norm": norm,
+        "dropout": dropout,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "feature_decay": feature_decay,
+        "milestones": milestones,
+        "per_class": per_class,
+        "dim": dim,
+        "lambda_w": lambda_w,
+        "lambda_h": lambda_h,
+        "save_epochs": save_epochs,
+        "dtype": dtype,
+        "save_logits": save_logits,
+    }
     _require_torch()
-    from train.config import Settings, parse_save_epochs
+    from train.place import Place
 
-    saved = parse_save_epochs(save_epochs, epochs=epochs)
+    place = Place(device=device, data_root=data_root, download=download, threads=threads)
     settings_list = [
-        Settings(
-            data=data,
-            loss=loss_name,
-            label_smoothing=delta,
-            seed=seed,
-            epochs=epochs,
-            model=model,
-            width=width,
-            depth=depth,
-            batch_size=batch_size,
-            learning_rate=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            milestones=() if milestones == "none" else tuple(numbers("milestones", milestones)),
-            pixel_noise=pixel_noise,
-            num_classes=classes,
-            per_class=per_class,
-            dim=dim,
-            lambda_w=lambda_w,
-            lambda_h=lambda_h,
-            save_epochs=saved,
-            dtype=dtype,
-            save_logits=save_logits,
+        _settings(
+            given | {"loss": loss_name, "label_smoothing": delta, "seed": seed},
+            preset=preset,
+            precision=precision,
+            place=place,
         )
         for seed in seed_list(seeds)
         for loss_name, delta in loss_list(loss, smoothing)
     ]
+    if preset is not None:
+        console.say(f"nccli: {preset}: {_protocol(settings_list[0])}")
     outcomes = train_all(
-        settings_list, out, jobs=jobs, resume=resume, overwrite=overwrite, device=device
+        settings_list, out, jobs=jobs, resume=resume, overwrite=overwrite, place=place
     )
     raise typer.Exit(_report(outcomes))
+
+
+def _settings(
+    given: Mapping[str, Any], *, preset: str | None, precision: str, place: Place
+) -> Settings:
+    """The settings of one run from what was given on the command line; None is not given."""
+    from train.presets import make_settings
+
+    found = {name: value for name, value in given.items() if value is not None}
+    return make_settings(preset=preset, precision=precision, on_gpu=place.wants_gpu, **found)
+
+
+def _protocol(settings: Settings) -> str:
+    """Every setting in one line; those in which the runs of one command differ left out."""
+    recorded = settings.recorded()
+    saved = recorded["save_epochs"]
+    recorded["save_epochs"] = f"{len(saved)} from {saved[0]} to {saved[-1]}"
+    parts = [
+        f"{name} {value}"
+        for name, value in recorded.items()
+        if name not in ("loss", "label_smoothing", "seed")
+    ]
+    return ", ".join(parts)
 
 
 def digits_settings(*, seeds: str = "0", epochs: int = 200) -> list[Settings]:
@@ -124,21 +195,21 @@ def train_all(
     jobs: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    device: str = "auto",
+    place: Place | None = None,
 ) -> list[Outcome]:
     """Train each run into out/NAME, telling on stderr how it goes; see train.parallel.run_all."""
-    from train.config import DEVICES, check_choice
     from train.parallel import default_jobs, run_all
+    from train.place import Place
 
-    check_choice("device", device, DEVICES)
-    with _shown(settings_list) as (on_event, on_outcome):
+    place = place or Place()
+    with progress_of(settings_list) as (on_event, on_outcome):
         return run_all(
             settings_list,
             out,
-            jobs=jobs or default_jobs(len(settings_list), device=device),
+            jobs=jobs or default_jobs(len(settings_list), place=place),
             resume=resume,
             overwrite=overwrite,
-            device=device,
+            place=place,
             command=shlex.join(["nccli", *sys.argv[1:]]),
             on_event=on_event,
             on_outcome=on_outcome,
@@ -158,84 +229,3 @@ def _report(outcomes: list[Outcome]) -> int:
     if len(done) == len(outcomes):
         return 0
     return SOME_INPUTS_FAILED if done else TrainingError.exit_code
-
-
-# --- the words of the command line --------------------------------------------------------------
-
-
-def loss_list(losses: str, smoothings: str) -> list[tuple[str, float]]:
-    """Return (loss, smoothing) of each run that `ce,ls` and `0.05,0.1` ask for."""
-    from train.config import check_choice
-
-    found: list[tuple[str, float]] = []
-    for word in losses.split(","):
-        name = _LOSSES.get(word.strip(), word.strip())
-        if name not in _LOSSES.values():
-            check_choice("loss", word.strip(), tuple(_LOSSES))
-        deltas = numbers("smoothing", smoothings) if name == "label-smoothing" else [0.0]
-        found += [(name, delta) for delta in deltas]
-    return found
-
-
-def seed_list(text: str) -> list[int]:
-    """Return the seeds that `0,1,2` or `0-2` name."""
-    seeds: list[int] = []
-    try:
-        for word in text.split(","):
-            first, _, last = word.strip().partition("-")
-            seeds += range(int(first), int(last or first) + 1)
-    except ValueError:
-        seeds = []
-    if not seeds:
-        raise UsageError(f"cannot read the seeds '{text}'", remedy="write 0,1,2 or 0-2")
-    return seeds
-
-
-def numbers(noun: str, text: str) -> list[float]:
-    """Return the numbers of a list like `0.05,0.1`."""
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"cannot read the {noun} '{text}'", remedy="write numbers with commas: 0.05,0.1"
-        ) from None
-
-
-# --- what is shown while it trains --------------------------------------------------------------
-
-
-@contextmanager
-def _shown(settings_list: list[Settings]) -> Iterator[tuple[Any, Any]]:
-    """Yield (on_event, on_outcome): a bar on a terminal, one line a finished run elsewhere."""
-
-    def tell(outcome: Outcome) -> None:
-        what = outcome.ending if outcome.message is None else outcome.message
-        prefix = "" if outcome.ending == "failed" else f"{outcome.path}: "
-        if outcome.ending != "interrupted":
-            console.say(f"nccli: {visible(prefix + what)}")
-
-    if not sys.stderr.isatty():
-        yield _warn, tell
-        return
-    with console.progress() as bar:
-        task = bar.add_task("epochs", total=sum(s.epochs for s in settings_list))
-        done: dict[str, int] = {}
-        lengths = {settings.name: settings.epochs for settings in settings_list}
-
-        def move(event: Event) -> None:
-            _warn(event)
-            done[event.run] = event.epoch
-            bar.update(task, completed=sum(done.values()))
-
-        def finish(outcome: Outcome) -> None:
-            tell(outcome)
-            if outcome.ending != "interrupted":  # a failed run has no epochs to come either
-                done[outcome.path.name] = lengths[outcome.path.name]
-                bar.update(task, completed=sum(done.values()))
-
-        yield move, finish
-
-
-def _warn(event: Event) -> None:
-    if event.warning is not None:
-        console.say(f"nccli: {visible(event.warning)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.geometry import Region, Size
 from textual.widget import Widget
 
-from nccli.text import plural
+from nccli.text import file_size, plural
 from nccli.tui.number_table import Detail, Numbers, NumberTable
 from nccli.tui.palette import tint
 from nccli.tui.pane import Pane, Rows
@@ -20,8 +20,6 @@ from nccli.tui.state import State
 if TYPE_CHECKING:  # names of types only: these modules bring HDF5 in
     from nccli.contents import Contents, Item
     from nccli.validate import Finding
-
-SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
 class Files(Pane):
@@ -71,7 +69,7 @@ def _about(state: State) -> list[tuple[str, str, str]]:
     contents = _contents(state)
     if contents is None:
         return []
-    return [("size", f"{_bytes(contents.size)}, changed {contents.modified}", "")]
+    return [("size", f"{file_size(contents.size)}, changed {contents.modified}", "")]
 
 
 def _verdict(state: State, finding: Finding) -> list[tuple[str, str, str]]:
@@ -117,7 +115,7 @@ def _item(state: State, item: Item) -> list[Cell]:
         (times.join(f"{length:,}" for length in item.shape or ()), ""),
         (item.dtype or ("" if item.kind == "group" else item.kind), note),
         (item.layout or "", note),
-        ("" if item.size is None else _bytes(item.size), note),
+        ("" if item.size is None else file_size(item.size), note),
         (item.read_for or item.note or "", "" if item.feeds else note),
     ]
 
@@ -158,13 +156,3 @@ def _contents(state: State) -> Contents | None:
     entry, saved = state.file_shown
     found = state.kept("contents", saved) or state.latest("contents", entry)
     return None if found is None or isinstance(found, str) else cast("Contents", found)
-
-
-def _bytes(count: int) -> str:
-    """`1.2 MB`, in powers of a thousand."""
-    size = float(count)
-    for unit in SIZES:
-        if size < 1000 or unit == SIZES[-1]:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return ""

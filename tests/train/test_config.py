@@ -7,14 +7,19 @@ import json
 import pytest
 
 from nccli.errors import UsageError
-from train.config import LOG_EPOCHS, Settings, log_epochs, parse_save_epochs
+from train.config import Settings
+from train.epochs import LOG_EPOCHS, log_epochs, parse_save_epochs
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"data": "digit"}, r"unknown data 'digit'; did you mean 'digits'\? choose one of: digits"),
-        ({"loss": "mse"}, "unknown loss 'mse'; choose one of: cross-entropy, label-smoothing"),
+        (
+            {"loss": "mae"},
+            "unknown loss 'mae'; .*one of: cross-entropy, label-smoothing, focal, mse",
+        ),
+        ({"data": "ufm", "loss": "mse"}, "unknown loss 'mse'; .*cross-entropy, label-smoothing$"),
         ({"model": "mpl"}, r"unknown model 'mpl'; did you mean 'mlp'\? choose one of: mlp, resnet"),
         ({"dtype": "int8"}, "unknown dtype 'int8'.*float16, float32, float64"),
         (
@@ -31,7 +36,7 @@ from train.config import LOG_EPOCHS, Settings, log_epochs, parse_save_epochs
         ({"batch_size": 1}, "batch size must lie in 2..1,000"),  # BatchNorm needs two
         ({"epochs": 0}, "at least 1 epoch, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
-        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"width": -1}, "width must be at least 1, got -1"),
         ({"model": "resnet", "width": 6}, "width of a resnet must be divisible by 4, got 6; its"),
         ({"learning_rate": 0.0}, "learning rate must be positive, got 0.0"),
         ({"learning_rate": float("inf")}, "learning rate must be positive, got inf"),

@@ -19,6 +19,7 @@ from nccli.result import record
 from nccli.runs import checkpoint_path, read_log, read_run
 from train import experiment
 from train.config import Settings
+from train.place import Place
 from train.rundir import Standing, sole_writer
 
 SETTINGS = tiny()
@@ -503,12 +504,12 @@ def test_a_run_json_without_settings_cannot_be_resumed(tmp_path):
 def test_asking_for_an_absent_gpu_is_a_usage_error(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="finds no CUDA device; choose --device cpu"):
-        train(SETTINGS, tmp_path / "run", device="cuda")
+        train(SETTINGS, tmp_path / "run", place=Place(device="cuda"))
     assert not (tmp_path / "run").exists()
 
 
 def test_auto_keeps_the_ufm_on_the_cpu():
-    assert experiment.choose_device("auto", Settings(data="ufm")) == "cpu"
+    assert experiment.choose_device(Place(), Settings(data="ufm")) == "cpu"
 
 
 def test_published_files_are_readable_by_the_group(whole):

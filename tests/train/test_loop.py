@@ -11,7 +11,9 @@ from torch.optim.lr_scheduler import MultiStepLR
 from train import loop
 from train.config import Settings
 from train.digits import load_digits
-from train.loop import Classification, learning_rate, shuffled
+from train.feed import shuffled
+from train.loop import Classification, learning_rate
+from train.objectives import focal_loss
 
 
 def smoothed_cross_entropy(logits, labels, delta):
@@ -101,11 +103,11 @@ def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch_alone():
 
 def test_a_last_partial_batch_is_dropped():
     trainer = Classification(tiny(batch_size=300))
-    sizes = []
-    step = trainer._step
-    trainer._step = lambda images, labels: (sizes.append(len(labels)), step(images, labels))[1]
+    seen = []
+    both = trainer.network.both
+    trainer.network.both = lambda images: (seen.append(len(images)), both(images))[1]
     trainer.run_epoch(1)
-    assert sizes == [300, 300, 300]
+    assert seen == [300, 300, 300]
 
 
 def test_a_capture_is_what_the_network_computes_in_eval_mode():
@@ -175,3 +177,87 @@ def test_the_network_learns_the_training_images():
     trainer = Classification(tiny(width=32, epochs=15, batch_size=125, save_epochs=(15,)))
     accuracies = [trainer.run_epoch(epoch)["train_accuracy"] for epoch in range(1, 16)]
     assert accuracies[0] < 0.7 < 0.95 < accuracies[-1]
+
+
+# --- the other losses, and the penalties --------------------------------------------------------
+
+
+def literal_loss(settings, logits, labels):
+    """Focal loss and MSE in float64, sample by sample."""
+    losses = []
+    for row, label in zip(logits.astype(np.float64), labels, strict=True):
+        if settings.loss == "mse":
+            losses.append(((row - np.eye(len(row))[label]) ** 2).sum() / 2)
+        else:
+            p = np.exp(row - row.max())[label] / np.exp(row - row.max()).sum()
+            losses.append(-((1 - p) ** settings.focal_gamma) * np.log(p))
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"loss": "mse"}, {"loss": "focal"}, {"loss": "focal", "focal_gamma": 0.5}]
+)
+def test_focal_loss_and_mse_are_their_formulas(changes):
+    settings = tiny(batch_size=1000, **changes)
+    trainer = Classification(settings)
+    images, labels = trainer.parts["train"]
+    with torch.no_grad():
+        logits = trainer.network.train()(images).numpy()
+    expected = literal_loss(settings, logits, labels.numpy())
+    assert trainer.run_epoch(1)["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_focal_loss_without_focus_is_cross_entropy():
+    logits = torch.randn(9, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.arange(9) % 4
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(focal_loss(logits, labels, gamma=0.0), expected)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_a_focal_loss_has_a_slope_where_a_sample_is_certain(gamma):
+    logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
+    focal_loss(logits, torch.tensor([0, 0]), gamma=gamma).backward()
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad[1].abs().sum() > 0.5  # the one that is certain and wrong
+
+
+def test_the_decay_of_features_is_the_penalty_of_the_unconstrained_feature_model():
+    """One full batch of plain gradient descent, against autograd on the whole objective."""
+    decay, rate = 1e-3, 0.1
+    settings = tiny(
+        batch_size=1000, feature_decay=decay, learning_rate=rate, momentum=0.0, weight_decay=0.0
+    )
+    trainer, literal = Classification(settings), Classification(settings)
+    images, labels = literal.parts["train"]
+    features, logits = literal.network.train().both(images)
+    whole = torch.nn.functional.cross_entropy(logits, labels) + decay / 2 * features.square().sum()
+    whole.backward()
+    trainer.run_epoch(1)
+    for name, weight in trainer.network.named_parameters():
+        start = literal.network.get_parameter(name)
+        torch.testing.assert_close(weight, start - rate * start.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_gives_the_same_losses_within_its_noise():
+    lines = [
+        Classification(tiny(precision=precision)).run_epoch(1)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert lines[0]["train_loss"] == pytest.approx(lines[1]["train_loss"], rel=2e-2)
+    assert lines[0]["train_loss"] != lines[1]["train_loss"]
+
+
+def test_dropout_depends_on_seed_and_epoch_alone_and_is_off_in_a_capture():
+    first, again = (Classification(tiny(dropout=0.5)) for _ in range(2))
+    again.network.chance.start(7)
+    again.network(again.parts["train"][0][:8])  # what was drawn before plays no part
+    again.network.load_state_dict(first.network.state_dict())
+    torch.manual_seed(3)
+    assert first.run_epoch(1) == again.run_epoch(1)
+    assert first.run_epoch(1) != Classification(tiny()).run_epoch(1)
+    capture = first.capture()
+    features, _, logits = capture.splits["train"]
+    np.testing.assert_allclose(
+        features @ capture.weight.T + capture.bias, logits, rtol=1e-5, atol=1e-5
+    )

@@ -12,6 +12,7 @@ from nccli.errors import Interrupted, UsageError
 from nccli.runs import checkpoint_path, read_run
 from train import parallel
 from train.parallel import default_jobs, run_all
+from train.place import Place
 
 LS = {"loss": "label-smoothing", "label_smoothing": 0.1}
 
@@ -78,8 +79,8 @@ def test_ctrl_c_stops_the_run_and_those_that_wait(tmp_path):
 
 def test_by_default_there_is_a_job_for_each_core_but_one_on_a_gpu(monkeypatch):
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: range(4), raising=False)
-    assert [default_jobs(runs, device="cpu") for runs in (1, 3, 9)] == [1, 3, 4]
-    assert default_jobs(9, device="cuda") == 1
+    assert [default_jobs(runs, place=Place(device="cpu")) for runs in (1, 3, 9)] == [1, 3, 4]
+    assert default_jobs(9, place=Place(device="cuda")) == 1
 
 
 # --- a pool -------------------------------------------------------------------------------------

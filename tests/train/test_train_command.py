@@ -107,7 +107,7 @@ def test_when_some_runs_fail_the_exit_code_is_4(tmp_path, capsys, monkeypatch):
     from train import experiment
     from train.loop import Classification
 
-    def diverging(settings, *, device):
+    def diverging(settings, *, device, place):  # noqa: ARG001
         trainer = Classification(settings, device=device)
         if settings.label_smoothing:
             trainer.network.classifier.weight.data.fill_(float("nan"))
@@ -128,7 +128,16 @@ def test_when_some_runs_fail_the_exit_code_is_4(tmp_path, capsys, monkeypatch):
         (["--seeds", "a"], "cannot read the seeds 'a'"),
         (["--save-epochs", "5"], "cannot save epoch 5"),
         (["--device", "gpu"], "unknown device 'gpu'.*auto, cpu, cuda"),
-        (["--model", "vit"], "unknown model 'vit'; choose one of: mlp, resnet"),
+        (
+            ["--model", "mpl"],
+            r"unknown model 'mpl'; did you mean 'mlp'\? choose one of: mlp",
+        ),
+        (["--preset", "paper"], "unknown preset 'paper'; .*choose one of: paper-cifar10"),
+        (["--preset", "paper-cifar10", "--classes", "7"], "cifar10 has 10 classes, got 7"),
+        (["--data", "shapes", "--batch-size", "60000"], "batch size must lie in 2..50,000"),
+        (["--model", "resnet18", "--width", "64"], "resnet18 has its own width, got 64"),
+        (["--model", "vit", "--norm", "group"], "unknown norm of vit 'group'"),
+        (["--dropout", "1"], r"dropout must lie in \[0, 1\), got 1.0"),
         (["--seeds", "0,0"], "two runs would be called"),
     ],
 )

@@ -1,0 +1,40 @@
+"""What every data set becomes: parts of images and labels, and how pixels are standardised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a data set, in memory."""
+
+    images: NDArray[Any]  # (N, C, H, W): uint8 pixels, or float32 that is standardised already
+    labels: NDArray[np.int64]  # (N,), in 0..K-1
+
+    @property
+    def count(self) -> int:
+        """N, the number of images."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """A data set: "train" and "test", and what turns uint8 pixels / 255 into network input."""
+
+    parts: Mapping[str, Part]
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()  # of each channel; () for images that are standardised already
+    std: tuple[float, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        channels, high, wide = self.parts["train"].images.shape[1:]
+        return channels, high, wide

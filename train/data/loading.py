@@ -1,0 +1,114 @@
+"""Data sets by name: the same parts whatever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nccli.errors import FormatError, UsageError
+from train.catalogue import DataFacts, data_facts
+from train.config import Settings
+from train.data.images import Images, Part
+from train.digits import load_digits
+
+FOLDERS = ("tiny-imagenet", "imagenet", "image-folder")
+DEFAULT_ROOT = Path("data")
+
+
+def load_data(settings: Settings, *, root: Path = DEFAULT_ROOT, download: bool = False) -> Images:
+    """Return the data set of a run, with as many training images as its settings ask for.
+
+    Raises NotFoundError where files are missing (it says which), FormatError on damaged ones, and
+    UsageError where what is there does not suit the settings.
+    """
+    facts = data_facts(settings.data)
+    if settings.data == "digits":
+        parts = {
+            name: Part(images=part.images, labels=part.labels)
+            for name, part in load_digits(pixel_noise=settings.pixel_noise).items()
+        }
+        names = tuple(str(digit) for digit in range(facts.num_classes))
+        found = Images(parts=parts, num_classes=facts.num_classes, class_names=names)
+    elif settings.data == "shapes":
+        return _shapes(settings, facts)
+    else:
+        found = _from_files(settings, facts, root, download)
+    _check(found, settings, root)
+    return _fewer(found, settings.train_count)
+
+
+def _shapes(settings: Settings, facts: DataFacts) -> Images:
+    from train.data.shapes import load_shapes
+
+    count = settings.train_count or facts.train_count
+    test_count = facts.test_count * count // facts.train_count
+    return load_shapes(
+        num_classes=settings.num_classes,
+        train_count=count,
+        test_count=max(test_count, 2 * settings.num_classes),
+    )
+
+
+def _from_files(settings: Settings, facts: DataFacts, root: Path, download: bool) -> Images:
+    if settings.data in FOLDERS:
+        from train.data.folders import load_folders
+
+        if download:
+            raise UsageError(
+                f"{settings.data} cannot be fetched", remedy="unpack it, and give --data-root"
+            )
+        parts, names = load_folders(root, side=facts.side)
+    else:
+        # Deferred: torchvision costs a second.
+        from train.data.vision import load_vision
+
+        parts, names = load_vision(settings.data, root, download=download)
+    return Images(
+        parts=parts,
+        num_classes=settings.num_classes or len(names),
+        class_names=tuple(names),
+        mean=facts.mean,
+        std=facts.std,
+    )
+
+
+def _check(found: Images, settings: Settings, root: Path) -> None:
+    for name, part in found.parts.items():
+        if len(part.images) != part.count or not part.count:
+            raise FormatError(
+                f"{len(part.images):,} images and {part.count:,} labels in {name}", source=root
+            )
+        if part.labels.min() < 0 or part.labels.max() >= found.num_classes:
+            raise FormatError(
+                f"labels from {part.labels.min()} to {part.labels.max()} in {name}, of "
+                f"{found.num_classes:,} classes",
+                source=root,
+            )
+    if len(found.class_names) not in (0, found.num_classes):
+        raise FormatError(
+            f"{len(found.class_names):,} classes, where {settings.data} has {found.num_classes:,}",
+            source=root,
+            remedy="give its own folder with --data-root",
+        )
+    count = found.parts["train"].count
+    if settings.batch_size > count:
+        raise UsageError(
+            f"the batch size is {settings.batch_size:,}, and there are {count:,} training images",
+            remedy="give a smaller --batch-size",
+        )
+
+
+def _fewer(found: Images, count: int) -> Images:
+    """The first images of each class, so many that they are `count` together; 0: all."""
+    train = found.parts["train"]
+    if not count or count == train.count:
+        return found
+    order = np.argsort(train.labels, kind="stable")
+    sizes = np.bincount(train.labels, minlength=found.num_classes)
+    rank = np.empty(train.count, np.int64)  # of an image among those of its class
+    rank[order] = np.concatenate([np.arange(size) for size in sizes])
+    rows = np.sort(np.argsort(rank, kind="stable")[:count])
+    fewer = Part(images=train.images[rows], labels=train.labels[rows])
+    return replace(found, parts={**found.parts, "train": fewer})

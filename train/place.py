@@ -1,0 +1,33 @@
+"""Where a run is computed and where its data lie: nothing here changes what is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nccli.errors import UsageError
+from train.words import check_choice
+
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda")
+NVIDIA = Path("/dev/nvidiactl")  # there where a driver is; asking torch would cost two seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A device, and the folder with the data sets. Raises UsageError on what cannot be."""
+
+    device: str = AUTO  # cuda where there is one
+    data_root: Path = Path("data")
+    download: bool = False  # fetch a data set that is not there
+    threads: int = 1  # of the CPU for a run; sums in another order give other last bits
+
+    def __post_init__(self) -> None:
+        check_choice("device", self.device, DEVICES)
+        if self.threads < 1:
+            raise UsageError(f"there must be at least 1 thread, got {self.threads}")
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether a GPU will be used where the driver's word can be taken."""
+        return self.device == "cuda" or (self.device == AUTO and NVIDIA.exists())
