@@ -27,6 +27,7 @@ class Outcome:
     path: Path
     ending: Ending
     message: str | None = None
+    refused: bool = False  # a usage error: it never started
 
 
 OnEvent = Callable[[Event], None]

@@ -24,6 +24,7 @@ from train.interrupt import StopRequest, resume_command
 from train.place import Place
 from train.rundir import Standing, standing
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.2  # how soon a Ctrl-C is passed on to the workers
 
 
@@ -39,6 +40,11 @@ class Task:
     command: str
 
 
+def own_name(settings: Settings) -> str:
+    """Return the name that a run's settings give it."""
+    return settings.name
+
+
 def run_all(
     settings_list: list[Settings],
     out: Path,
@@ -48,21 +54,27 @@ def run_all(
     overwrite: bool = False,
     place: Place = Place(device="cpu"),  # noqa: B008 - frozen
     command: str = "nccli train",
+    name: Callable[[Settings], str] = own_name,
+    per_gpu: int = 1,
+    scheduler: str | None = None,
     on_event: OnEvent = ignore,
     on_outcome: OnOutcome = ignore,
 ) -> list[Outcome]:
     """Train each run into out/NAME, `jobs` at a time; return their outcomes in the given order.
 
+    scheduler: the address of a Dask scheduler, whose workers then train; they must see `out` under
+    the same name. per_gpu: how many of the `jobs` share a GPU.
+
     A run that fails does not stop the others. Ctrl-C or SIGTERM lets every run that is going on
     save its state, then raises Interrupted. Raises UsageError, before anything starts, where a
-    run exists already or two would have one name.
+    run exists already or two would have one name, and where no run can be trained at all.
     """
     if jobs < 1:
         raise UsageError(f"there must be at least 1 job, got {jobs}")
     tasks = [
         Task(
             settings=settings,
-            path=out / settings.name,
+            path=out / name(settings),
             resume=resume,
             overwrite=overwrite,
             place=place,
@@ -74,30 +86,40 @@ def run_all(
 
     def tell(outcome: Outcome) -> None:
         outcomes[outcome.path] = outcome
-        on_outcome(outcome)
+        if not outcome.refused:  # the same reason often holds for all, and is then said once
+            on_outcome(outcome)
 
     _check_names(tasks)
     waiting = [task for task in tasks if not _already_done(task, tell)]
     with StopRequest() as stop:
-        if jobs > 1 and len(waiting) > 1:
-            _Pool(waiting, jobs=jobs, on_event=on_event, tell=tell).run(stop)
+        if scheduler is not None:
+            from train.on_cluster import run_on_cluster  # brings distributed in
+
+            run_on_cluster(waiting, scheduler, stop, on_event=on_event, tell=tell)
+        elif jobs > 1 and len(waiting) > 1:
+            _Pool(waiting, jobs=jobs, per_gpu=per_gpu, on_event=on_event, tell=tell).run(stop)
         else:
             _in_process(waiting, stop, on_event, tell)
+    refused = [outcome for outcome in outcomes.values() if outcome.refused]
+    if refused and len(refused) == len(waiting):
+        raise UsageError(refused[0].message or "no run can be trained")
+    for outcome in refused:
+        on_outcome(outcome)
     if stop.requested and not _all_ended(tasks, outcomes):
         raise _interrupted(tasks, outcomes)
     return [outcomes[task.path] for task in tasks]
 
 
-def default_jobs(runs: int, *, place: Place) -> int:
-    """Return how many runs go side by side: one a CPU core; one at a time on a GPU."""
+def default_jobs(runs: int, *, place: Place, per_gpu: int = 1) -> int:
+    """Return how many runs go side by side: one a CPU core, or `per_gpu` on each GPU."""
     if place.wants_gpu:
-        return 1
+        return max(1, min(runs, per_gpu * len(gpus())))
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(runs, usable or 1))
 
 
 def _check_names(tasks: list[Task]) -> None:
-    name, count = Counter(task.settings.name for task in tasks).most_common(1)[0]
+    name, count = Counter(task.path.name for task in tasks).most_common(1)[0]
     if count > 1:
         raise UsageError(f"two runs would be called '{name}'", remedy="name each choice once")
 
@@ -125,7 +147,7 @@ def _interrupted(tasks: list[Task], outcomes: dict[Path, Outcome]) -> Interrupte
 
 
 def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> Outcome:
-    """Do one run; what the user can cause becomes its outcome, bugs and usage errors are raised."""
+    """Do one run; what the user can cause becomes its outcome, bugs are raised."""
     # Deferred: torch costs two seconds, which the parent of a pool does without.
     from train import experiment
 
@@ -142,6 +164,8 @@ def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> O
         )
     except Interrupted as error:
         return Outcome(path=task.path, ending="interrupted", message=str(error))
+    except UsageError as error:
+        return Outcome(path=task.path, ending="failed", message=str(error), refused=True)
     except (TrainingError, InputError) as error:
         return Outcome(path=task.path, ending="failed", message=str(error))
     return Outcome(path=task.path, ending="finished")
@@ -156,19 +180,31 @@ def _in_process(tasks: list[Task], stop: StopRequest, on_event: OnEvent, tell: O
 class _Pool:
     """Worker processes, the queue of their events, and the flag that tells them to stop."""
 
-    def __init__(self, tasks: list[Task], *, jobs: int, on_event: OnEvent, tell: OnOutcome) -> None:
+    def __init__(
+        self,
+        tasks: list[Task],
+        *,
+        jobs: int,
+        per_gpu: int,
+        on_event: OnEvent,
+        tell: OnOutcome,
+    ) -> None:
         # spawn: a forked process would inherit torch's and BLAS's threads as dead locks.
         context = multiprocessing.get_context("spawn")
         self.tasks = tasks
         self.tell = tell
         self.events: SimpleQueue[Event | None] = context.SimpleQueue()
         self.stopping = context.Event()
+        self.slots: SimpleQueue[str | None] = context.SimpleQueue()
+        workers = min(jobs, len(tasks))
+        for slot in _gpu_slots(tasks[0].place, workers, per_gpu):
+            self.slots.put(slot)
         self.listener = threading.Thread(target=_listen, args=(self.events, on_event), daemon=True)
         self.executor = ProcessPoolExecutor(
-            max_workers=min(jobs, len(tasks)),
+            max_workers=workers,
             mp_context=context,
             initializer=_start_worker,
-            initargs=(self.events, self.stopping),
+            initargs=(self.events, self.stopping, self.slots),
         )
 
     def run(self, stop: StopRequest) -> None:
@@ -194,6 +230,20 @@ class _Pool:
             self.executor.shutdown(cancel_futures=True)
             self.events.put(None)
             self.listener.join()
+
+
+def gpus() -> list[str]:
+    """Return the GPUs that may be used, by the names that CUDA_VISIBLE_DEVICES takes."""
+    if VISIBLE in os.environ:
+        return [name for name in os.environ[VISIBLE].split(",") if name.strip()]
+    return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
+
+
+def _gpu_slots(place: Place, workers: int, per_gpu: int) -> list[str | None]:
+    """The GPU of each worker, None for none in particular: one GPU is filled after the other."""
+    found = gpus() if place.wants_gpu else []
+    slots: list[str | None] = [gpu for gpu in found for _ in range(per_gpu)]
+    return [slots[at % len(slots)] if slots else None for at in range(workers)]
 
 
 def _outcome(task: Task, future: Future[Outcome]) -> Outcome:
@@ -227,8 +277,13 @@ def _sigint_blocked() -> Iterator[None]:
 _links: list[tuple[SimpleQueue[Event | None], Flag]] = []  # set once, at the worker's start
 
 
-def _start_worker(events: SimpleQueue[Event | None], stopping: Flag) -> None:
+def _start_worker(
+    events: SimpleQueue[Event | None], stopping: Flag, slots: SimpleQueue[str | None]
+) -> None:
     _links.append((events, stopping))
+    gpu = slots.get()
+    if gpu is not None:  # before torch is imported, which looks at it once
+        os.environ[VISIBLE] = gpu
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -18,6 +18,7 @@ from nccli.cli.compare import compare
 from nccli.cli.console import say
 from nccli.cli.demo import demo
 from nccli.cli.hessian import hessian
+from nccli.cli.sweep import sweep
 from nccli.cli.train import train
 from nccli.cli.view import view
 from nccli.errors import BUG, DONE, InputError, Interrupted, NccliError
@@ -32,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, analyze, hessian, calibrate, compare, view, check, demo):
+for command in (train, sweep, analyze, hessian, calibrate, compare, view, check, demo):
     app.command()(command)
 
 

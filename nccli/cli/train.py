@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ def train(
         "dtype": dtype,
         "save_logits": save_logits,
     }
-    _require_torch()
+    require_torch()
     from train.place import Place
 
     place = Place(device=device, data_root=data_root, download=download, threads=threads)
@@ -150,7 +150,7 @@ def train(
     outcomes = train_all(
         settings_list, out, jobs=jobs, resume=resume, overwrite=overwrite, place=place
     )
-    raise typer.Exit(_report(outcomes))
+    raise typer.Exit(report(outcomes))
 
 
 def _settings(
@@ -178,7 +178,7 @@ def _protocol(settings: Settings) -> str:
 
 def digits_settings(*, seeds: str = "0", epochs: int = 200) -> list[Settings]:
     """Return the laptop experiment: cross-entropy and label smoothing 0.05 of each seed."""
-    _require_torch()
+    require_torch()
     from train.config import Settings
 
     return [
@@ -196,17 +196,24 @@ def train_all(
     resume: bool = False,
     overwrite: bool = False,
     place: Place | None = None,
+    name: Callable[[Settings], str] | None = None,
+    per_gpu: int = 1,
+    scheduler: str | None = None,
 ) -> list[Outcome]:
     """Train each run into out/NAME, telling on stderr how it goes; see train.parallel.run_all."""
-    from train.parallel import default_jobs, run_all
+    from train.parallel import default_jobs, own_name, run_all
     from train.place import Place
 
     place = place or Place()
-    with progress_of(settings_list) as (on_event, on_outcome):
+    name = name or own_name
+    with progress_of(settings_list, name) as (on_event, on_outcome):
         return run_all(
             settings_list,
             out,
-            jobs=jobs or default_jobs(len(settings_list), place=place),
+            jobs=jobs or default_jobs(len(settings_list), place=place, per_gpu=per_gpu),
+            name=name,
+            per_gpu=per_gpu,
+            scheduler=scheduler,
             resume=resume,
             overwrite=overwrite,
             place=place,
@@ -216,12 +223,13 @@ def train_all(
         )
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
+    """Raise MissingExtraError where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training needs PyTorch", remedy="pip install 'nccli[train]'")
 
 
-def _report(outcomes: list[Outcome]) -> int:
+def report(outcomes: list[Outcome]) -> int:
     """Print the directories of the runs that are complete; return the exit code."""
     done = [outcome for outcome in outcomes if outcome.ending in ("finished", "skipped")]
     for outcome in done:

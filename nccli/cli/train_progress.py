@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress_of(settings_list: list[Settings]) -> Iterator[tuple[Any, Any]]:
+def progress_of(
+    settings_list: list[Settings], name: Callable[[Settings], str]
+) -> Iterator[tuple[Any, Any]]:
     """Yield (on_event, on_outcome): a bar on a terminal, one line a finished run elsewhere."""
 
     def tell(outcome: Outcome) -> None:
@@ -31,7 +33,7 @@ def progress_of(settings_list: list[Settings]) -> Iterator[tuple[Any, Any]]:
     with console.progress() as bar:
         task = bar.add_task("epochs", total=sum(s.epochs for s in settings_list))
         done: dict[str, int] = {}
-        lengths = {settings.name: settings.epochs for settings in settings_list}
+        lengths = {name(settings): settings.epochs for settings in settings_list}
 
         def move(event: Event) -> None:
             _warn(event)
