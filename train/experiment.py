@@ -33,6 +33,7 @@ from train.data import load_data
 from train.events import Event, OnEvent, ignore
 from train.interrupt import StopRequest, resume_command
 from train.loop import Classification, Trainer
+from train.memory import keep_freed_memory
 from train.place import Place
 from train.rundir import RESUME_FILE, Log, Record, Standing
 from train.snapshot import checkpoint_bytes, holds, metadata_of, stored
@@ -285,6 +286,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Compute on so many threads; on one the order of sums, and so every bit, stays the same."""
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

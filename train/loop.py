@@ -67,6 +67,9 @@ class Classification:
         self.feed = Feed(data, settings, device)
         network = make_network(settings, shape=data.shape, num_classes=data.num_classes)
         self.network: Network = network.to(device)
+        if data.std:  # of uint8 pixels; the digits are too small to gain
+            # convolutions of this layout: half again as fast on a CPU, more on a GPU
+            self.network.to(memory_format=torch.channels_last)
         self.loss = loss_of(settings)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),

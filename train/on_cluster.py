@@ -72,8 +72,7 @@ def _wait(
             tell(_outcome(futures[future], future))
         if stop() and not stopping:
             stopping = True
-            _flag(client, name).set()
-            pending = {future for future in pending if not future.cancel()}
+            _flag(client, name).set()  # cancelling would only forget the runs that go on
         if client.status != "running":
             raise TrainingError(
                 "the Dask scheduler is gone", remedy="give the same command again to go on"
@@ -102,7 +101,10 @@ def _flag(client: Any, name: str) -> Any:
 def _work(task: Task, name: str) -> Outcome:
     from distributed import get_client
 
-    return execute(task, _Asked(_flag(get_client(), name)), ignore)
+    stop = _Asked(_flag(get_client(), name))
+    if stop():
+        return Outcome(path=task.path, ending="interrupted", message="not started")
+    return execute(task, stop, ignore)
 
 
 class _Asked:

@@ -1,0 +1,310 @@
+"""Sweeps: which runs they make, that finished ones stay, and that a killed worker loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+
+import pytest
+from tiny import contents, start, train, wait_for
+from tiny_settings import tiny
+
+from nccli.errors import FormatError, Interrupted, NotFoundError, UsageError
+from nccli.runs import read_run
+from train import parallel
+from train.config import Settings
+from train.parallel import run_all
+from train.place import Place
+from train.presets import PRESETS, make_settings, parse_milestones
+from train.sweep import content_hash, expand, parse_setting, read_sweep, sweep_name, varied
+
+TINY = {"width": 8, "depth": 2, "epochs": 4, "batch_size": 250, "save_epochs": "1,3,4"}
+
+
+def told(runs, *names):
+    return [tuple(getattr(one, name) for name in names) for one in runs]
+
+
+# --- which runs ---------------------------------------------------------------------------------
+
+
+def test_lists_make_all_combinations_and_a_smoothing_says_which_loss():
+    runs = expand([{"label_smoothing": [0, 0.1], "seed": [0, 1], "dropout": 0.2}])
+    assert told(runs, "loss", "label_smoothing", "seed", "dropout") == [
+        ("cross-entropy", 0.0, 0, 0.2),
+        ("cross-entropy", 0.0, 1, 0.2),
+        ("label-smoothing", 0.1, 0, 0.2),
+        ("label-smoothing", 0.1, 1, 0.2),
+    ]
+    assert varied(runs) == ["loss", "label_smoothing", "seed"]
+
+
+def test_combinations_that_come_to_the_same_run_are_made_once():
+    runs = expand([{"loss": ["ce", "ls", "mse"], "label_smoothing": [0, 0.05, 0.1]}])
+    assert told(runs, "loss", "label_smoothing") == [
+        ("cross-entropy", 0.0),
+        ("label-smoothing", 0.05),
+        ("label-smoothing", 0.1),
+        ("mse", 0.0),
+    ]
+
+
+def test_each_table_stands_over_what_is_above_all_of_them(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'data = "digits"\nseed = [0, 1]\nepochs = 9\n'
+        "[[sweep]]\nlabel_smoothing = 0.1\n"
+        '[[sweep]]\nmodel = "vit"\nwidth = 16\nepochs = 5\nmilestones = "2,4"\n'
+    )
+    runs = expand(read_sweep(file))
+    assert told(runs, "model", "width", "epochs", "label_smoothing", "seed", "milestones") == [
+        ("mlp", 128, 9, 0.1, 0, (0.5, 0.75)),
+        ("mlp", 128, 9, 0.1, 1, (0.5, 0.75)),
+        ("vit", 16, 5, 0.0, 0, (0.4, 0.8)),
+        ("vit", 16, 5, 0.0, 1, (0.4, 0.8)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("seed = [0", FormatError, "is not TOML"),
+        ("sweep = 3", FormatError, r"sweep must be \[\[sweep\]\] tables"),
+        ("sede = 1", UsageError, "unknown setting 'sede'; did you mean 'seed'"),
+        ("seed = 0.5", UsageError, "seed must be a whole number, got 0.5"),
+        ('dropout = "0.1"', UsageError, "dropout must be a number, got '0.1'; write it without"),
+        ("seed = []", UsageError, "no value for seed"),
+        ("save_logits = 1", UsageError, "save_logits must be true or false, got 1"),
+        ("milestones = [0.5, 0.7]\ndropout = 2", UsageError, "dropout must lie in"),
+        ("label_smoothing = [0, 1.5]", UsageError, r"must lie in \[0, 1\), got 1.5"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(tmp_path, text, error, message):
+    file = tmp_path / "sweep.toml"
+    file.write_text(text)
+    with pytest.raises(error, match=message):
+        expand(read_sweep(file))
+
+
+def test_a_missing_file_is_not_found(tmp_path):
+    with pytest.raises(NotFoundError, match=r"nowhere.toml: cannot be read"):
+        read_sweep(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seed=0-2", ("seed", [0, 1, 2])),
+        ("seed=0-1,7", ("seed", [0, 1, 7])),
+        ("weight-decay=1e-3,2e-3", ("weight_decay", [1e-3, 2e-3])),
+        ("save_epochs=1,5,10", ("save_epochs", ["1,5,10"])),
+        ("save_logits=false", ("save_logits", [False])),
+        ("model=mlp,vit", ("model", ["mlp", "vit"])),
+    ],
+)
+def test_words_name_a_setting_and_its_values(text, expected):
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed", "cannot read 'seed'; write name=value"),
+        ("sede=1", "unknown setting 'sede'; did you mean 'seed'"),
+        ("seed=a", "cannot read seed 'a'; give a whole number"),
+        ("dropout=", "cannot read dropout ''; give a number"),
+        ("save_logits=maybe", "give true or false"),
+    ],
+)
+def test_words_that_name_none_are_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_setting(text)
+
+
+def test_a_runs_name_follows_from_its_settings_alone():
+    one, other = Settings(), Settings(width=64)
+    assert content_hash(one) == content_hash(Settings(width=128, model="mlp"))
+    assert content_hash(one) != content_hash(other)
+    assert one.name == other.name
+    assert sweep_name(one) == f"digits-mlp-ce-s0-{content_hash(one)[:8]}"
+    # what plays no part in a run does not change its name
+    assert content_hash(Settings(focal_gamma=3.0)) == content_hash(one)
+
+
+# --- presets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_the_papers_protocol(preset):
+    settings = make_settings(preset=preset)
+    assert (settings.epochs, settings.batch_size, settings.learning_rate) == (800, 128, 0.05)
+    assert (settings.momentum, settings.weight_decay, settings.gamma) == (0.9, 5e-4, 0.1)
+    assert [round(part * settings.epochs) for part in settings.milestones] == [150, 350]
+    assert settings.augment == "none"
+    assert settings.model == ("resnet50" if preset == "paper-cifar100" else "resnet18")
+    assert settings.save_epochs[:4] == (5, 10, 20, 30)
+    assert settings.save_epochs[-1] == 800
+
+
+def test_every_setting_of_a_preset_can_be_given():
+    given = {"epochs": 20, "model": "vit", "milestones": "5,10", "save_epochs": "every:5"}
+    settings = make_settings(preset="paper-cifar10", learning_rate=0.1, **given)
+    assert told([settings], "data", "epochs", "model", "width", "learning_rate") == [
+        ("cifar10", 20, "vit", 192, 0.1)
+    ]
+    assert settings.milestones == (0.25, 0.5)
+    assert settings.save_epochs == (5, 10, 15, 20)
+
+
+def test_precision_auto_is_bfloat16_on_a_gpu_but_for_digits():
+    chosen = [
+        make_settings(data=data, precision="auto", on_gpu=gpu).precision
+        for data in ("cifar10", "digits")
+        for gpu in (True, False)
+    ]
+    assert chosen == ["bfloat16", "float32", "float32", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("none", ()),
+        ("0.5,0.75", (0.5, 0.75)),
+        ("150/800", (0.1875,)),
+        ("150,350", (0.1875, 0.4375)),
+    ],
+)
+def test_milestones_are_shares_or_epochs(text, expected):
+    assert parse_milestones(text, epochs=800) == expected
+
+
+# --- doing them ---------------------------------------------------------------------------------
+
+
+def test_a_sweep_that_was_killed_goes_on_and_repeats_no_finished_run(tmp_path):
+    tables = [{**TINY, "seed": [0, 1, 2]}]
+    runs = expand(tables)
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom train.parallel import run_all\n"
+        "from train.sweep import expand, sweep_name\n"
+        f"runs = expand({tables!r})\n"
+        "def kill(event):\n"
+        "    if event.run == sweep_name(runs[1]) and event.epoch == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "run_all(runs, Path(sys.argv[1]), name=sweep_name, resume=True, on_event=kill)\n"
+    )
+    process = start(script, tmp_path)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    first, second, third = (tmp_path / sweep_name(one) for one in runs)
+    assert read_run(first).status == "finished"
+    assert read_run(second).status == "running"
+    assert not third.exists()
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    outcomes = run_all(runs, tmp_path, name=sweep_name, resume=True)
+    assert [outcome.ending for outcome in outcomes] == ["skipped", "finished", "finished"]
+    assert before == {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    train(runs[1], tmp_path / "whole")
+    assert contents(second) == contents(tmp_path / "whole")
+
+
+def test_a_combination_that_cannot_be_trained_fails_alone(tmp_path):
+    runs = [tiny(), tiny(model="torchvision:resnet81", width=0, depth=0)]
+    heard = []
+    outcomes = run_all(runs, tmp_path, on_outcome=heard.append)
+    assert [outcome.ending for outcome in outcomes] == ["finished", "failed"]
+    assert "no classifier 'resnet81'" in heard[-1].message
+    with pytest.raises(UsageError, match="no classifier 'resnet81'"):
+        run_all(runs[1:], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("visible", "jobs", "slots"),
+    [("0,1", 4, ["0", "0", "1", "1"]), ("3", 2, ["3", "3"]), ("", 2, [None, None])],
+)
+def test_so_many_runs_share_a_gpu(monkeypatch, visible, jobs, slots):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    place = Place(device="cuda")
+    assert parallel._gpu_slots(place, jobs, per_gpu=2) == slots
+    assert parallel.default_jobs(99, place=place, per_gpu=2) == max(1, 2 * len(parallel.gpus()))
+
+
+# --- on a cluster -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dask_cluster(tmp_path_factory):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+        local_directory=str(tmp_path_factory.mktemp("dask")),
+    ) as running:
+        yield running
+
+
+def long(**changes):
+    return tiny(epochs=400, save_epochs=(1, 400), **changes)
+
+
+def test_a_cluster_trains_the_same_bits_and_the_next_call_skips_them(dask_cluster, tmp_path):
+    runs = [tiny(seed=seed) for seed in range(3)]
+    address = dask_cluster.scheduler_address
+    outcomes = run_all(runs, tmp_path / "far", scheduler=address, resume=True)
+    assert [outcome.ending for outcome in outcomes] == ["finished"] * 3
+    for one in runs:
+        train(one, tmp_path / "near" / one.name)
+        assert contents(tmp_path / "far" / one.name) == contents(tmp_path / "near" / one.name)
+    again = run_all(runs, tmp_path / "far", scheduler=address, resume=True)
+    assert [outcome.ending for outcome in again] == ["skipped"] * 3
+
+
+def test_runs_of_a_worker_that_is_killed_are_done_by_another(dask_cluster, tmp_path):
+    runs = [long(seed=seed) for seed in range(2)]
+    folder = tmp_path / "runs"
+
+    def kill_one():
+        deadline = time.monotonic() + 60
+        while not (folder / runs[0].name / "resume.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process_id in dask_cluster.scheduler.workers.values():
+            tasks = [str(task.key) for task in process_id.processing]
+            if tasks:
+                os.kill(pids[process_id.address], signal.SIGKILL)
+                return
+
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(dask_cluster, set_as_default=False) as client:
+        pids = client.run(os.getpid)
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        outcomes = run_all(runs, folder, scheduler=dask_cluster.scheduler_address, resume=True)
+        killer.join()
+        assert set(pids) != set(client.run(os.getpid)) or pids != client.run(os.getpid)
+    assert [outcome.ending for outcome in outcomes] == ["finished"] * 2
+    records = [read_run(folder / one.name) for one in runs]
+    assert any(record.record["provenance"].get("resumed") for record in records)
+    train(runs[0], tmp_path / "whole")
+    assert contents(folder / runs[0].name) == contents(tmp_path / "whole")
+
+
+def test_ctrl_c_lets_the_workers_save(dask_cluster, tmp_path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom tiny_settings import tiny\n"
+        "from train.parallel import run_all\n"
+        "runs = [tiny(epochs=100_000, save_epochs=(1, 100_000), seed=s) for s in range(2)]\n"
+        "run_all(runs, Path(sys.argv[1]), scheduler=sys.argv[2], resume=True)\n"
+    )
+    process = start(script, tmp_path, dask_cluster.scheduler_address)
+    folders = [tmp_path / f"digits-mlp-ce-s{seed}" for seed in range(2)]
+    for folder in folders:
+        wait_for(folder / "resume.pt", process, seconds=60)
+    os.killpg(process.pid, signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert Interrupted.__name__ in error
+    assert [read_run(folder).status for folder in folders] == ["interrupted"] * 2
