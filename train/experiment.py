@@ -36,7 +36,7 @@ from train.loop import Classification, Trainer
 from train.memory import keep_freed_memory
 from train.place import Place
 from train.rundir import RESUME_FILE, Log, Record, Standing
-from train.snapshot import checkpoint_bytes, holds, metadata_of, stored
+from train.snapshot import checkpoint_bytes, holds, metadata_of, stored, too_few_features
 from train.ufm import UnconstrainedFeatures
 
 TOLD_BYTES = 2**30  # of checkpoints, from which on a run tells what it will take
@@ -68,6 +68,7 @@ def run(
     command = command or shlex.join(sys.argv)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_threads(place.threads))
+        stack.enter_context(_memory_errors(path))
         trainer = make_trainer(settings, device=device, place=place)
         stack.enter_context(_disk_errors(path))
         stack.enter_context(rundir.sole_writer(path))
@@ -108,6 +109,8 @@ class Experiment:
         self.software = json.dumps(provenance["software"])
         self.record = Record(path, settings, provenance=provenance)
         self._check_space()
+        if problem := too_few_features(trainer.sizes()):
+            self._tell(note=problem)
         self.record.publish("running", epochs_done=self.epoch)
         self._saved_at = time.monotonic()
 
@@ -249,7 +252,8 @@ def make_trainer(settings: Settings, *, device: str, place: Place) -> Trainer:
     if settings.data == "ufm":
         return UnconstrainedFeatures(settings, device=device)
     data = load_data(settings, root=place.data_root, download=place.download)
-    return Classification(settings, device=device, data=data)
+    graphs = place.cuda_graph and device == "cuda"
+    return Classification(settings, device=device, data=data, graphs=graphs)
 
 
 def choose_device(place: Place, settings: Settings) -> str:
@@ -280,6 +284,22 @@ def _disk_errors(path: Path) -> Iterator[None]:
             f"cannot write the run directory ({error.strerror or error})",
             source=path,
             remedy="check space and permissions, then repeat it with --resume",
+        ) from None
+
+
+@contextlib.contextmanager
+def _memory_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and (
+            "allocate memory" not in str(error)  # of the CPU's allocator
+        ):
+            raise
+        raise TrainingError(
+            "not enough memory",
+            source=path,
+            remedy="a smaller --batch-size or network, fewer --jobs, or fewer --train-count",
         ) from None
 
 

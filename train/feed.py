@@ -83,16 +83,16 @@ class Feed:
 
 def cut(images: Tensor, cuts: Tensor) -> Tensor:
     """Return images (B, C, H, W), each moved by up to PAD pixels over black, some mirrored."""
-    count, _, high, wide = images.shape
+    count, channels, high, wide = images.shape
+    device = images.device
     padded = torch.nn.functional.pad(images, (PAD, PAD, PAD, PAD))
-    down, right, mirrored = (cuts[:, at, None] for at in range(3))
-    rows = down + torch.arange(high, device=images.device)
-    columns = torch.arange(wide, device=images.device)
+    down, right, mirrored = (cuts[:, at].view(-1, 1, 1, 1) for at in range(3))
+    rows = down + torch.arange(high, device=device).view(1, 1, -1, 1)
+    columns = torch.arange(wide, device=device).view(1, 1, 1, -1)
     columns = right + torch.where(mirrored.bool(), wide - 1 - columns, columns)
-    sample = torch.arange(count, device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )
+    sample = torch.arange(count, device=device).view(-1, 1, 1, 1)
+    channel = torch.arange(channels, device=device).view(1, -1, 1, 1)
+    return padded[sample, channel, rows, columns]
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from train.config import Settings
 from train.data import Images, load_data
 from train.feed import Feed, Plan
+from train.graphs import GraphSteps
 from train.networks import Network, make_network
 from train.objectives import feature_penalty, loss_of
 from train.steps import EagerSteps, Steps, Totals
@@ -46,7 +47,7 @@ class Trainer(Protocol):
         """Return features, labels, logits and classifier as they are now."""
 
     def sizes(self) -> dict[str, int]:
-        """Return how many numbers a capture has of each kind: features, logits, labels ..."""
+        """Return how many features, logits and labels a capture has, and dim and classes."""
 
     def state(self) -> dict[str, Any]:
         """Return all that the next epoch depends on."""
@@ -59,7 +60,12 @@ class Classification:
     """A network that learns to tell images apart."""
 
     def __init__(
-        self, settings: Settings, *, device: str = "cpu", data: Images | None = None
+        self,
+        settings: Settings,
+        *,
+        device: str = "cpu",
+        data: Images | None = None,
+        graphs: bool = False,
     ) -> None:
         data = data or load_data(settings)
         self.settings = settings
@@ -67,8 +73,9 @@ class Classification:
         self.feed = Feed(data, settings, device)
         network = make_network(settings, shape=data.shape, num_classes=data.num_classes)
         self.network: Network = network.to(device)
-        if data.std:  # of uint8 pixels; the digits are too small to gain
-            # convolutions of this layout: half again as fast on a CPU, more on a GPU
+        if device == "cuda" and data.std:
+            # Not on the CPU, where it would be half again as fast: with few channels PyTorch 2.15
+            # then writes where it must not, and the process dies.
             self.network.to(memory_format=torch.channels_last)
         self.loss = loss_of(settings)
         self.optimizer = torch.optim.SGD(
@@ -79,6 +86,10 @@ class Classification:
             fused=True,  # one kernel for all parameters: a tenth of the step time on a CPU
         )
         self.steps: Steps = EagerSteps(self.step)
+        if graphs:
+            # before the first step, which would otherwise make it while it is recorded
+            self.network.chance.generator(self.feed.device)
+            self.steps = GraphSteps(self.step, self.network.chance.on_devices)
 
     @property
     def parts(self) -> Mapping[str, tuple[Tensor, Tensor]]:
@@ -145,7 +156,7 @@ class Classification:
         return _numpy(features), _numpy(labels), _numpy(self.network.classifier(features))
 
     def sizes(self) -> dict[str, int]:
-        """Return how many numbers a capture has of each kind."""
+        """Return how many numbers a capture has of each kind, d and K."""
         classes, dim = self.network.classifier.weight.shape
         count = sum(len(labels) for _, labels in self.parts.values())
         logits = count * classes if self.settings.save_logits else 0
@@ -153,7 +164,8 @@ class Classification:
             "features": count * dim,
             "logits": logits,
             "labels": count,
-            "classifier": (dim + 1) * classes,
+            "dim": dim,
+            "classes": classes,
         }
 
     def state(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Place:
     device: str = AUTO  # cuda where there is one
     data_root: Path = Path("data")
     download: bool = False  # fetch a data set that is not there
+    cuda_graph: bool = False  # a step as one launch; on a CPU there is nothing to record
     threads: int = 1  # of the CPU for a run; sums in another order give other last bits
 
     def __post_init__(self) -> None:

@@ -60,9 +60,19 @@ def stored(capture: Capture, *, dtype: str, source: Path) -> Capture:
 
 def checkpoint_bytes(sizes: Mapping[str, int], dtype: str) -> int:
     """Return the size of a checkpoint file with so many numbers of each kind (to some kB)."""
-    numbers = sum(count for kind, count in sizes.items() if kind != "labels")
-    labels = sizes.get("labels", 0) * np.dtype(np.int64).itemsize
-    return numbers * np.dtype(dtype).itemsize + labels
+    numbers = sizes["features"] + sizes["logits"] + (sizes["dim"] + 1) * sizes["classes"]
+    return numbers * np.dtype(dtype).itemsize + sizes["labels"] * np.dtype(np.int64).itemsize
+
+
+def too_few_features(sizes: Mapping[str, int]) -> str | None:
+    """Return what to say of a network whose features have no room for a simplex ETF."""
+    dim, classes = sizes["dim"], sizes["classes"]
+    if dim >= classes - 1:
+        return None
+    return (
+        f"d = {dim} features are fewer than K - 1 = {classes - 1}: no simplex ETF of {classes} "
+        "classes fits, NC2 stays above 0 and the closed form does not apply"
+    )
 
 
 def holds(path: Path, capture: Capture) -> bool:

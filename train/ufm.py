@@ -83,14 +83,15 @@ class UnconstrainedFeatures:
         )
 
     def sizes(self) -> dict[str, int]:
-        """Return how many numbers a capture has of each kind."""
+        """Return how many numbers a capture has of each kind, d and K."""
         count, (classes, dim) = len(self.labels), self.weight.shape
         logits = count * classes if self.settings.save_logits else 0
         return {
             "features": count * dim,
             "logits": logits,
             "labels": count,
-            "classifier": classes * dim,
+            "dim": dim,
+            "classes": classes,
         }
 
     def state(self) -> dict[str, Any]:

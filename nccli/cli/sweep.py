@@ -34,6 +34,9 @@ def sweep(
     per_gpu: int = typer.Option(1, min=1, help="Runs side by side on each GPU."),
     threads: int = typer.Option(1, min=1, help="CPU threads of a run."),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
+    cuda_graph: bool = typer.Option(
+        False, "--cuda-graph", help="On a GPU, record the step once and replay it."
+    ),
     scheduler: str | None = typer.Option(
         None, help="Address of a Dask scheduler: its workers train, one run each at a time."
     ),
@@ -66,7 +69,13 @@ def sweep(
     from train.place import Place
     from train.sweep import expand, parse_setting, read_sweep, sweep_name, varied
 
-    place = Place(device=device, data_root=data_root, download=download, threads=threads)
+    place = Place(
+        device=device,
+        data_root=data_root,
+        download=download,
+        cuda_graph=cuda_graph,
+        threads=threads,
+    )
     words = {
         "data": data,
         "model": model,

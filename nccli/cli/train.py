@@ -90,6 +90,9 @@ def train(
     ),
     threads: int = typer.Option(1, help="CPU threads of a run; more change the last bits.", min=1),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
+    cuda_graph: bool = typer.Option(
+        False, "--cuda-graph", help="On a GPU, record the step once and replay it."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Continue runs that were cut off."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Start existing runs again."),
 ) -> None:
@@ -134,7 +137,13 @@ def train(
     require_torch()
     from train.place import Place
 
-    place = Place(device=device, data_root=data_root, download=download, threads=threads)
+    place = Place(
+        device=device,
+        data_root=data_root,
+        download=download,
+        cuda_graph=cuda_graph,
+        threads=threads,
+    )
     settings_list = [
         _settings(
             given | {"loss": loss_name, "label_smoothing": delta, "seed": seed},

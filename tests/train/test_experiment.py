@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import signal
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -17,10 +19,12 @@ from nccli import collapse, hdf5, runs
 from nccli.errors import FormatError, Interrupted, TrainingError, UsageError
 from nccli.result import record
 from nccli.runs import checkpoint_path, read_log, read_run
-from train import experiment
+from train import experiment, feed
 from train.config import Settings
+from train.networks.chance import Chance
 from train.place import Place
 from train.rundir import Standing, sole_writer
+from train.snapshot import checkpoint_bytes
 
 SETTINGS = tiny()
 
@@ -165,6 +169,39 @@ def test_without_the_momentum_a_resumed_run_differs(whole, tmp_path, monkeypatch
     monkeypatch.setattr(experiment.Classification, "restore", forgetful)
     train(SETTINGS, tmp_path / "run", resume=True)
     assert contents(tmp_path / "run")["log"] != contents(whole)["log"]
+
+
+CHANCY = {
+    "dropout": tiny(dropout=0.3),
+    "cuts": tiny(model="resnet", width=8, augment="flip-crop"),
+    "transformer": tiny(model="vit", width=16, depth=1, dropout=0.1),
+    "shapes": tiny(data="shapes", train_count=300, batch_size=100, model="resnet", width=8),
+    "group norm": tiny(norm="group", loss="focal", feature_decay=1e-4),
+}
+
+
+@pytest.mark.parametrize("kind", CHANCY)
+def test_whatever_is_drawn_a_resumed_run_has_the_same_bits(kind, tmp_path):
+    settings = CHANCY[kind]
+    train(settings, tmp_path / "whole")
+    interrupt(settings, tmp_path / "run", after=2)
+    train(settings, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", ["dropout", "cuts"])
+def test_without_what_is_drawn_anew_each_epoch_a_resumed_run_differs(kind, tmp_path, monkeypatch):
+    """A control: random numbers that go on from epoch to epoch are lost with the process."""
+    monkeypatch.setattr(Chance, "start", lambda *_: None)
+    left = torch.Generator().manual_seed(0)
+    monkeypatch.setattr(feed, "_generator", lambda *_: left)
+    settings = CHANCY[kind]
+    train(settings, tmp_path / "whole")
+    left.manual_seed(0)
+    interrupt(settings, tmp_path / "run", after=2)
+    left.manual_seed(0)
+    train(settings, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run")["log"] != contents(tmp_path / "whole")["log"]
 
 
 class Killed(BaseException):
@@ -418,6 +455,56 @@ def test_features_that_overflow_the_saved_type_are_an_error_not_an_infinity(tmp_
     assert status(tmp_path / "run") == "failed"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory: you tried"),
+    ],
+    ids=["python", "gpu", "cpu"],
+)
+def test_too_little_memory_is_one_line_and_a_readable_run(error, whole, tmp_path, monkeypatch):
+    run_epoch = experiment.Classification.run_epoch
+
+    def hungry(self, epoch):
+        if epoch == 3:
+            raise error
+        return run_epoch(self, epoch)
+
+    monkeypatch.setattr(experiment.Classification, "run_epoch", hungry)
+    with pytest.raises(TrainingError, match="run: not enough memory; a smaller --batch-size"):
+        train(SETTINGS, tmp_path / "run")
+    assert status(tmp_path / "run") == "failed"
+    monkeypatch.undo()
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_the_space_is_told_before_the_start_and_must_be_there(tmp_path, monkeypatch):
+    settings, free = tiny(), 10**6
+    used = namedtuple("used", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: used(free))
+    train(settings, tmp_path / "run")
+    sizes = [path.stat().st_size for path in read_run(tmp_path / "run").checkpoints]
+    told = checkpoint_bytes(experiment.Classification(settings).sizes(), settings.dtype)
+    assert all(told < size < told + 20_000 for size in sizes)
+    free = 3 * told - 1
+    with pytest.raises(TrainingError, match=r"3 checkpoints of 14\d kB do not fit: 4"):
+        train(settings, tmp_path / "other")
+    monkeypatch.setattr(experiment, "TOLD_BYTES", told)
+    free, events = 10**12, []
+    train(settings, tmp_path / "other", overwrite=True, on_event=events.append)
+    assert "3 checkpoints of 14" in events[0].warning
+    assert "1e+03 GB are free" in events[0].warning or "1 TB are free" in events[0].warning
+
+
+def test_fewer_features_than_a_simplex_needs_are_told(tmp_path):
+    events = []
+    train(tiny(width=4), tmp_path / "run", on_event=events.append)
+    assert "d = 4 features are fewer than K - 1 = 9" in events[0].warning
+
+
 def test_a_bug_is_recorded_as_a_failure_and_raised(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment.collapse, "analyze", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -438,7 +525,7 @@ def test_a_checkpoint_that_cannot_be_saved_costs_only_itself(whole, tmp_path, mo
     monkeypatch.setattr(experiment.hdf5, "write_checkpoint", full_at_three)
     told = []
     train(SETTINGS, tmp_path / "run", on_event=told.append)
-    warnings = [event.warning for event in told if event.warning]
+    warnings = [one.warning for one in told if one.warning and "could not" in one.warning]
     assert warnings == [
         f"{tmp_path / 'run'}: could not save the checkpoint of epoch 3 "
         "(No space left on device); training goes on"
@@ -471,7 +558,7 @@ def test_log_lines_that_do_not_fit_are_written_when_there_is_space_again(
     monkeypatch.setattr(pathlib.Path, "open", sometimes_full)
     told = []
     train(SETTINGS, tmp_path / "run", on_event=told.append)
-    warnings = [event.warning for event in told if event.warning]
+    warnings = [one.warning for one in told if one.warning and "could not" in one.warning]
     assert [text.split(": ")[1].split(" (")[0] for text in warnings] == [
         *("could not save the log", "could not save the resume state"),
     ]

@@ -261,3 +261,26 @@ def test_dropout_depends_on_seed_and_epoch_alone_and_is_off_in_a_capture():
     np.testing.assert_allclose(
         features @ capture.weight.T + capture.bias, logits, rtol=1e-5, atol=1e-5
     )
+
+
+# --- on a GPU -----------------------------------------------------------------------------------
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@on_gpu
+@pytest.mark.parametrize("changes", [{}, {"dropout": 0.3}, {"augment": "flip-crop"}])
+def test_a_cuda_graph_takes_the_same_steps(changes):
+    settings = tiny(model="resnet", batch_size=100, milestones=(0.5,), **changes)
+    ways = [Classification(settings, device="cuda", graphs=graphs) for graphs in (False, True)]
+    for epoch in (1, 2, 3, 4):  # with a milestone in the middle
+        plain, recorded = (trainer.run_epoch(epoch) for trainer in ways)
+        assert plain["train_loss"] == pytest.approx(recorded["train_loss"], rel=1e-3)
+    for one, other in zip(*(trainer.network.parameters() for trainer in ways), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+@on_gpu
+def test_a_gpu_gives_the_losses_of_the_cpu():
+    lines = [Classification(tiny(), device=device).run_epoch(1) for device in ("cpu", "cuda")]
+    assert lines[0]["train_loss"] == pytest.approx(lines[1]["train_loss"], rel=1e-3)
