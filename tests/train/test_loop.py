@@ -117,7 +117,7 @@ def test_a_capture_is_what_the_network_computes_in_eval_mode():
     network = trainer.network.eval()
     for name, count in (("train", 1000), ("test", 797)):
         features, labels, logits = capture.splits[name]
-        assert features.shape == (count, 8)
+        assert features.shape == (count, 12)
         assert np.array_equal(labels, load_digits()[name].labels)
         with torch.no_grad():
             expected = network(trainer.parts[name][0]).numpy()

@@ -21,7 +21,7 @@ from train.place import Place
 from train.presets import PRESETS, make_settings, parse_milestones
 from train.sweep import content_hash, expand, parse_setting, read_sweep, sweep_name, varied
 
-TINY = {"width": 8, "depth": 2, "epochs": 4, "batch_size": 250, "save_epochs": "1,3,4"}
+TINY = {"width": 12, "depth": 2, "epochs": 4, "batch_size": 250, "save_epochs": "1,3,4"}
 
 
 def told(runs, *names):

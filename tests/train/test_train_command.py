@@ -14,7 +14,7 @@ from nccli.runs import read_log, read_run
 
 app = typer.Typer(rich_markup_mode=None)
 app.command()(command.train)
-TINY = ["--width", "8", "--depth", "2", "--epochs", "4", "--batch-size", "250"]
+TINY = ["--width", "12", "--depth", "2", "--epochs", "4", "--batch-size", "250"]
 SAVED = ["--save-epochs", "1,3,4"]
 
 
