@@ -18,7 +18,7 @@ from nccli.tui.view import TABS
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
-SLOW = ("train", "demo")  # run by their own tests
+SLOW = ("train", "demo")  # run by their own tests; of a sweep its runs are only listed
 SAMPLE = ROOT / "sample_data"
 
 
@@ -46,6 +46,7 @@ def arguments_of(line):
 @pytest.fixture
 def beside_sample_data(tmp_path, monkeypatch):
     shutil.copytree(SAMPLE / "runs", tmp_path / "sample_data" / "runs")
+    shutil.copytree(ROOT / "docs" / "study", tmp_path / "docs" / "study")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -64,7 +65,7 @@ def test_every_example_runs(line, capsys):
         context = COMMANDS[words[0]].make_context(words[0], words[1:])
         assert context.params
         return
-    code = run(words)
+    code = run([*words, "--dry-run"] if words[0] == "sweep" else words)
     captured = capsys.readouterr()
     if words == ["view"]:
         assert code == 2  # it needs a terminal, and says so
