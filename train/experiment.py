@@ -37,6 +37,7 @@ from train.memory import keep_freed_memory
 from train.place import Place
 from train.rundir import RESUME_FILE, Log, Record, Standing
 from train.snapshot import checkpoint_bytes, holds, metadata_of, stored, too_few_features
+from train.team import Team, teamwork
 from train.ufm import UnconstrainedFeatures
 
 TOLD_BYTES = 2**30  # of checkpoints, from which on a run tells what it will take
@@ -62,27 +63,71 @@ def run(
     disk full, resume state damaged) and Interrupted; run.json then says so too.
     """
     device = choose_device(place, settings)
-    standing = rundir.standing(path, settings, resume=resume, overwrite=overwrite)
-    if standing is Standing.FINISHED:
-        return standing
     command = command or shlex.join(sys.argv)
     with contextlib.ExitStack() as stack:
+        team = stack.enter_context(teamwork(device))
+        standing: Standing = team.told(
+            rundir.standing(path, settings, resume=resume, overwrite=overwrite)
+            if team.writes
+            else None
+        )
+        if standing is Standing.FINISHED:
+            return standing
         stack.enter_context(_threads(place.threads))
         stack.enter_context(_memory_errors(path))
-        trainer = make_trainer(settings, device=device, place=place)
+        trainer = make_trainer(settings, device=device, place=place, team=team)
+        stop = should_stop or stack.enter_context(StopRequest())
+        if not team.writes:
+            team.told(None)  # until the directory is ready
+            follow(settings, path, trainer, team, stop, resumed=standing is Standing.CONTINUE)
+            return standing
         stack.enter_context(_disk_errors(path))
         stack.enter_context(rundir.sole_writer(path))
-        stop = should_stop or stack.enter_context(StopRequest())
         if standing is Standing.START:
             rundir.clear(path)
         experiment = Experiment(
             settings, path, trainer, device=device, command=command, on_event=on_event
         )
+        team.told(None)
         try:
-            experiment.train(stop)
+            experiment.train(lambda: team.agree(stop()))
         except KeyboardInterrupt:
             raise experiment.interrupted(resume_command(command, resume=resume)) from None
     return standing
+
+
+def follow(
+    settings: Settings,
+    path: Path,
+    trainer: Trainer,
+    team: Team,
+    stop: Callable[[], bool],
+    *,
+    resumed: bool,
+) -> None:
+    """Train beside the process that writes the run; raises Interrupted when that one is stopped."""
+    epoch = restored_epoch(path, trainer) if resumed else 0
+    while epoch < settings.epochs:
+        epoch += 1
+        trainer.run_epoch(epoch)
+        if team.agree(stop()) and epoch < settings.epochs:
+            raise Interrupted(f"interrupted after epoch {epoch}", source=path)
+
+
+def restored_epoch(path: Path, trainer: Trainer) -> int:
+    """Put a trainer where its run was cut off; return how many epochs it has done.
+
+    Raises FormatError on a resume state that is damaged.
+    """
+    state_file = path / RESUME_FILE
+    if not state_file.exists():
+        return 0
+    try:
+        state = torch.load(state_file, map_location="cpu", weights_only=True)
+        trainer.restore(state["trainer"])
+        return int(state["epoch"])
+    except Exception as error:  # noqa: BLE001 (a damaged byte makes the unpickler raise anything)
+        raise _damaged(state_file, error) from None
 
 
 class Experiment:
@@ -102,7 +147,7 @@ class Experiment:
         self.path = path
         self.on_event = on_event
         self.trainer = trainer
-        self.epoch = self._restored_epoch()
+        self.epoch = restored_epoch(path, trainer)
         self.log = Log(path, keep_epochs=self.epoch)
         self.problems: dict[str, str] = {}  # what could not be saved, and why
         provenance = rundir.provenance(command=command, device=device)
@@ -168,7 +213,12 @@ class Experiment:
             "splits": capture.splits,
             "weight": capture.weight,
             "bias": capture.bias,
-            "metadata": metadata_of(self.settings, epoch=epoch, software=self.software),
+            "metadata": metadata_of(
+                self.settings,
+                epoch=epoch,
+                software=self.software,
+                class_names=self.trainer.class_names,
+            ),
         }
         target = checkpoint_path(self.path, epoch)
         try:
@@ -194,17 +244,6 @@ class Experiment:
             problem = error
         self._note("the resume state", problem)
         self._saved_at = time.monotonic()
-
-    def _restored_epoch(self) -> int:
-        path = self.path / RESUME_FILE
-        if not path.exists():
-            return 0
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            self.trainer.restore(state["trainer"])
-            return int(state["epoch"])
-        except Exception as error:  # noqa: BLE001 (a damaged byte makes the unpickler raise anything)
-            raise _damaged(path, error) from None
 
     def _note(self, what: str, error: OSError | None) -> None:
         """Remember and report, once, that something cannot be saved; training goes on."""
@@ -247,13 +286,22 @@ class Experiment:
         return "; ".join(self.problems.values()) or None
 
 
-def make_trainer(settings: Settings, *, device: str, place: Place) -> Trainer:
+def make_trainer(
+    settings: Settings,
+    *,
+    device: str,
+    place: Place,
+    team: Team = Team(),  # noqa: B008 - frozen
+) -> Trainer:
     """Return the trainer that the settings ask for; raises what loading its data raises."""
     if settings.data == "ufm":
+        if not team.alone:
+            raise UsageError("the ufm is trained by one process", remedy="leave out torchrun")
         return UnconstrainedFeatures(settings, device=device)
+    team.check(settings.batch_size)
     data = load_data(settings, root=place.data_root, download=place.download)
     graphs = place.cuda_graph and device == "cuda"
-    return Classification(settings, device=device, data=data, graphs=graphs)
+    return Classification(settings, device=device, data=data, graphs=graphs, team=team)
 
 
 def choose_device(place: Place, settings: Settings) -> str:

@@ -6,7 +6,9 @@ cut. Both are drawn on the CPU, so that every device and every way of stepping s
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,16 +34,55 @@ class Plan:
         return len(self.rows)
 
 
+class Standardiser:
+    """Turns uint8 pixels (N, C, H, W) into network input; leaves alone what is that already."""
+
+    def __init__(self, data: Images, device: str) -> None:
+        scale = [1 / (255 * std) for std in data.std]
+        shift = [mean / std for mean, std in zip(data.mean, data.std, strict=True)]
+        self.scale = torch.tensor(scale, device=device).view(1, -1, 1, 1)
+        self.shift = torch.tensor(shift, device=device).view(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return images in float32, each channel with about mean 0 and deviation 1."""
+        if images.dtype != torch.uint8:
+            return images
+        return images.float() * self.scale - self.shift
+
+
+class AnyFeed(Protocol):
+    """Where batches come from: memory here, files in `train.streamed`."""
+
+    standardised: Standardiser
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches lie."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many images each part has."""
+
+    def plan(self, epoch: int, share: slice) -> Plan:
+        """Return what an epoch (from 1) shows: every image once, a last partial batch dropped.
+
+        share: which places of every batch, where several processes have one each.
+        """
+
+    def batch(self, rows: Tensor, cuts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return network input (B, C, H, W) and labels (B,) of the rows (B,) of the data."""
+
+    def blocks(self, part: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield network input and labels of a part in order, un-augmented, `size` at a time."""
+
+
 class Feed:
     """The parts of a data set on a device, and the batches of its training part."""
 
     def __init__(self, data: Images, settings: Settings, device: str) -> None:
         self.settings = settings
+        self.standardised = Standardiser(data, device)
         self.parts = {name: _on_device(part, device) for name, part in data.parts.items()}
-        scale = [1 / (255 * std) for std in data.std]
-        shift = [mean / std for mean, std in zip(data.mean, data.std, strict=True)]
-        self.scale = torch.tensor(scale, device=device).view(1, -1, 1, 1)
-        self.shift = torch.tensor(shift, device=device).view(1, -1, 1, 1)
 
     @property
     def device(self) -> torch.device:
@@ -49,36 +90,41 @@ class Feed:
         return self.parts["train"][0].device
 
     @property
-    def count(self) -> int:
-        """How many training images there are."""
-        return len(self.parts["train"][1])
+    def counts(self) -> dict[str, int]:
+        """How many images each part has."""
+        return {name: len(labels) for name, (_, labels) in self.parts.items()}
 
-    def plan(self, epoch: int) -> Plan:
-        """Return what an epoch (from 1) shows: every image once, a last partial batch dropped."""
-        seed, size = self.settings.seed, self.settings.batch_size
-        batches = self.count // size
-        rows = shuffled(self.count, seed=seed, epoch=epoch)[: batches * size].view(batches, size)
+    def plan(self, epoch: int, share: slice) -> Plan:
+        """Return what an epoch shows."""
+        rows = planned_rows(self.counts["train"], self.settings, epoch)
         cuts = None
         if self.settings.augment != "none":
-            drawn = random_cuts(batches * size, seed=seed, epoch=epoch)
+            drawn = random_cuts(rows.numel(), seed=self.settings.seed, epoch=epoch)
             if self.settings.augment == "crop":
                 drawn[:, 2] = 0
-            cuts = drawn.view(batches, size, 3).to(self.device)
-        return Plan(rows=rows.to(self.device), cuts=cuts)
+            cuts = drawn.view(*rows.shape, 3)[:, share].to(self.device)
+        return Plan(rows=rows[:, share].to(self.device), cuts=cuts)
 
     def batch(self, rows: Tensor, cuts: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return network input (B, C, H, W) and labels (B,) of the rows (B,) of the data."""
+        """Return network input and labels of rows of the data."""
         images, labels = self.parts["train"]
         chosen = images[rows]
         if cuts is not None:
             chosen = cut(chosen, cuts)
         return self.standardised(chosen), labels[rows]
 
-    def standardised(self, images: Tensor) -> Tensor:
-        """Return pixels as network input, float32; leave alone what is that already."""
-        if images.dtype != torch.uint8:
-            return images
-        return images.float() * self.scale - self.shift
+    def blocks(self, part: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield network input and labels of a part."""
+        images, labels = self.parts[part]
+        for block, some in zip(torch.split(images, size), torch.split(labels, size), strict=True):
+            yield self.standardised(block), some
+
+
+def planned_rows(count: int, settings: Settings, epoch: int) -> Tensor:
+    """Return (batches, B) rows of `count` in the order of an epoch, on the CPU."""
+    size = settings.batch_size
+    order = shuffled(count, seed=settings.seed, epoch=epoch)
+    return order[: count // size * size].view(-1, size)
 
 
 def cut(images: Tensor, cuts: Tensor) -> Tensor:

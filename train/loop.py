@@ -16,11 +16,12 @@ from torch import Tensor
 
 from train.config import Settings
 from train.data import Images, load_data
-from train.feed import Feed, Plan
+from train.feed import AnyFeed, Feed
 from train.graphs import GraphSteps
 from train.networks import Network, make_network
 from train.objectives import feature_penalty, loss_of
 from train.steps import EagerSteps, Steps, Totals
+from train.team import Team
 
 Array = NDArray[Any]
 
@@ -39,6 +40,10 @@ class Capture:
 
 class Trainer(Protocol):
     """One model in training."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, or none."""
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch (counted from 1); return what the log says of it."""
@@ -66,17 +71,22 @@ class Classification:
         device: str = "cpu",
         data: Images | None = None,
         graphs: bool = False,
+        team: Team = Team(),  # noqa: B008 - frozen
     ) -> None:
         data = data or load_data(settings)
         self.settings = settings
-        self.class_names = data.class_names
-        self.feed = Feed(data, settings, device)
+        self._class_names = data.class_names
+        self.image_shape = data.shape
+        self.feed = make_feed(data, settings, device)
         network = make_network(settings, shape=data.shape, num_classes=data.num_classes)
         self.network: Network = network.to(device)
         if device == "cuda" and data.std:
             # Not on the CPU, where it would be half again as fast: with few channels PyTorch 2.15
             # then writes where it must not, and the process dies.
             self.network.to(memory_format=torch.channels_last)
+        self.team = team
+        self.network.chance.rank = team.rank
+        self.both = team.together(self.network)
         self.loss = loss_of(settings)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -92,9 +102,9 @@ class Classification:
             self.steps = GraphSteps(self.step, self.network.chance.on_devices)
 
     @property
-    def parts(self) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """Images and labels of each part, on the device."""
-        return self.feed.parts
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, or none."""
+        return self._class_names
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Train on every image once, in the epoch's own order; a last partial batch is dropped."""
@@ -103,25 +113,26 @@ class Classification:
             group["lr"] = rate
         self.network.train()
         self.network.chance.start(epoch)
-        plan: Plan = self.feed.plan(epoch)
+        plan = self.feed.plan(epoch, self.team.share)
         totals = self.steps.run(plan, rate)
+        seen = plan.batches * self.settings.batch_size
         return {
             "learning_rate": rate,
-            "train_loss": float(totals.loss) / plan.batches,
-            "train_accuracy": int(totals.correct) / plan.rows.numel(),
+            "train_loss": float(self.team.total(totals.loss)) / self.team.size / plan.batches,
+            "train_accuracy": int(self.team.total(totals.correct)) / seen,
         }
 
     def step(self, rows: Tensor, cuts: Tensor | None, totals: Totals) -> None:
         """Take one step on the rows (B,) of the training images; add what it tells to `totals`."""
         images, labels = self.feed.batch(rows, cuts)
         with self._autocast(images.device.type):
-            features, logits = self.network.both(images)
+            features, logits = self.both(images)
         logits = logits.float()
         loss = self.loss(logits, labels)
         objective = loss
         if self.settings.feature_decay:
             objective = loss + feature_penalty(
-                features, decay=self.settings.feature_decay, count=self.feed.count
+                features, decay=self.settings.feature_decay, count=self.feed.counts["train"]
             )
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
@@ -137,20 +148,22 @@ class Classification:
         """Collect every part of the data in eval mode, un-augmented, in float32."""
         self.network.eval()
         with torch.inference_mode():
-            splits = {name: self._capture_part(*part) for name, part in self.parts.items()}
+            splits = {name: self._capture_part(name) for name in self.feed.counts}
         return Capture(
             splits=splits,
             weight=_numpy(self.network.classifier.weight),
             bias=_numpy(self.network.classifier.bias),
         )
 
-    def _capture_part(self, images: Tensor, labels: Tensor) -> tuple[Array, ...]:
-        rows = max(1, min(_CAPTURE_ROWS, _CAPTURE_PIXELS // (images.shape[2] * images.shape[3])))
-        blocks = [
-            self.network.features(self.feed.standardised(block))
-            for block in torch.split(images, rows)
+    def _capture_part(self, part: str) -> tuple[Array, ...]:
+        high, wide = self.image_shape[1:]
+        rows = max(1, min(_CAPTURE_ROWS, _CAPTURE_PIXELS // (high * wide)))
+        found = [
+            (self.network.features(images), labels)
+            for images, labels in self.feed.blocks(part, rows)
         ]
-        features = torch.cat(blocks)
+        features = torch.cat([features for features, _ in found])
+        labels = torch.cat([labels for _, labels in found])
         if not self.settings.save_logits:
             return _numpy(features), _numpy(labels)
         return _numpy(features), _numpy(labels), _numpy(self.network.classifier(features))
@@ -158,7 +171,7 @@ class Classification:
     def sizes(self) -> dict[str, int]:
         """Return how many numbers a capture has of each kind, d and K."""
         classes, dim = self.network.classifier.weight.shape
-        count = sum(len(labels) for _, labels in self.parts.values())
+        count = sum(self.feed.counts.values())
         logits = count * classes if self.settings.save_logits else 0
         return {
             "features": count * dim,
@@ -176,6 +189,16 @@ class Classification:
         """Go back to a state."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def make_feed(data: Images, settings: Settings, device: str) -> AnyFeed:
+    """Return where the batches come from."""
+    if data.files:
+        # Deferred: it brings torchvision in, which costs a second.
+        from train.streamed import StreamedFeed
+
+        return StreamedFeed(data, settings, device)
+    return Feed(data, settings, device)
 
 
 def learning_rate(settings: Settings, epoch: int) -> float:

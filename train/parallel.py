@@ -21,7 +21,7 @@ from nccli.text import plural
 from train.config import Settings
 from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest, resume_command
-from train.place import Place
+from train.place import Place, started_by_torchrun
 from train.rundir import Standing, standing
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -90,13 +90,15 @@ def run_all(
             on_outcome(outcome)
 
     _check_names(tasks)
-    waiting = [task for task in tasks if not _already_done(task, tell)]
+    # of several processes of torchrun the first decides, for all, run by run
+    together = started_by_torchrun()
+    waiting = [task for task in tasks if together or not _already_done(task, tell)]
     with StopRequest() as stop:
         if scheduler is not None:
             from train.on_cluster import run_on_cluster  # brings distributed in
 
             run_on_cluster(waiting, scheduler, stop, on_event=on_event, tell=tell)
-        elif jobs > 1 and len(waiting) > 1:
+        elif jobs > 1 and len(waiting) > 1 and not together:
             _Pool(waiting, jobs=jobs, per_gpu=per_gpu, on_event=on_event, tell=tell).run(stop)
         else:
             _in_process(waiting, stop, on_event, tell)
@@ -152,7 +154,7 @@ def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> O
     from train import experiment
 
     try:
-        experiment.run(
+        standing = experiment.run(
             task.settings,
             task.path,
             resume=task.resume,
@@ -168,13 +170,19 @@ def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> O
         return Outcome(path=task.path, ending="failed", message=str(error), refused=True)
     except (TrainingError, InputError) as error:
         return Outcome(path=task.path, ending="failed", message=str(error))
+    if standing is Standing.FINISHED:
+        return Outcome(path=task.path, ending="skipped", message="finished already")
     return Outcome(path=task.path, ending="finished")
 
 
 def _in_process(tasks: list[Task], stop: StopRequest, on_event: OnEvent, tell: OnOutcome) -> None:
     for task in tasks:
-        if not stop():
-            tell(execute(task, stop, on_event))
+        if stop():
+            return
+        outcome = execute(task, stop, on_event)
+        tell(outcome)
+        if started_by_torchrun() and outcome.ending == "failed":
+            raise TrainingError(outcome.message or "failed")  # the others wait for this process
 
 
 class _Pool:

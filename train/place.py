@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,3 +33,13 @@ class Place:
     def wants_gpu(self) -> bool:
         """Whether a GPU will be used where the driver's word can be taken."""
         return self.device == "cuda" or (self.device == AUTO and NVIDIA.exists())
+
+
+def started_by_torchrun() -> bool:
+    """Tell whether this process is one of several that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_follower() -> bool:
+    """Tell whether it is one of those that write nothing and say nothing."""
+    return started_by_torchrun() and int(os.environ.get("RANK", "0")) > 0

@@ -34,6 +34,16 @@ _SHAPES: dict[str, Any] = _PROTOCOL | {
     "milestones": "0.5,0.75",
     "dtype": "float32",
 }
+_IMAGENET: dict[str, Any] = _PROTOCOL | {  # torchvision's reference recipe of 90 epochs
+    "model": "torchvision:resnet50",
+    "epochs": 90,
+    "batch_size": 256,
+    "learning_rate": 0.1,
+    "weight_decay": 1e-4,
+    "milestones": "30/90,60/90",
+    "augment": "flip-crop",
+    "save_logits": False,
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper-cifar10": {"data": "cifar10"} | _PAPER,
@@ -46,7 +56,7 @@ def defaults(data: str) -> dict[str, Any]:
     """Return what a data set is trained with where nothing is given, beside `Settings`' own."""
     if data in ("digits", "ufm"):
         return {}
-    return _SHAPES if data == "shapes" else _PROTOCOL
+    return {"shapes": _SHAPES, "imagenet": _IMAGENET}.get(data, _PROTOCOL)
 
 
 def make_settings(*, preset: str | None = None, on_gpu: bool = False, **given: Any) -> Settings:

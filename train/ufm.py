@@ -45,6 +45,11 @@ class UnconstrainedFeatures:
             momentum=settings.momentum,
         )
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """None: the classes are numbers."""
+        return ()
+
     def run_epoch(self, epoch: int) -> dict[str, float]:  # noqa: ARG002 (every epoch is alike)
         """Take STEPS_PER_EPOCH steps; return data term, objective and accuracy before the last."""
         for _ in range(STEPS_PER_EPOCH):

@@ -240,8 +240,10 @@ def require_torch() -> None:
 
 def report(outcomes: list[Outcome]) -> int:
     """Print the directories of the runs that are complete; return the exit code."""
+    from train.place import is_follower
+
     done = [outcome for outcome in outcomes if outcome.ending in ("finished", "skipped")]
-    for outcome in done:
+    for outcome in done if not is_follower() else ():
         print(outcome.path)
     if len(done) == len(outcomes):
         return 0

@@ -21,6 +21,13 @@ def progress_of(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (on_event, on_outcome): a bar on a terminal, one line a finished run elsewhere."""
 
+    from train.events import ignore
+    from train.place import is_follower
+
+    if is_follower():  # the first process tells
+        yield ignore, ignore
+        return
+
     def tell(outcome: Outcome) -> None:
         what = outcome.ending if outcome.message is None else outcome.message
         prefix = "" if outcome.ending == "failed" else f"{outcome.path}: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from torchvision import datasets
 
 from nccli.errors import FormatError, NotFoundError, UsageError
 from train.catalogue import DATA_SETS
-from train.data import load_data, vision
+from train.data import load_data, loading, vision
 from train.data.images import Images, Part
 from train.data.shapes import load_shapes
 from train.feed import Feed, cut, random_cuts
+from train.loop import Classification
 from train.presets import make_settings
+from train.streamed import random_box
 
 EACH = 3  # images of a class in a part
 
@@ -238,6 +241,73 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     make_folders(tmp_path)
     with pytest.raises(UsageError, match="batch size is 10, and there are 9 training images"):
         load_data(settings_of("image-folder", batch_size=10), root=tmp_path)
+
+
+# --- folders too large for memory ---------------------------------------------------------------
+
+
+def streamed(tmp_path, monkeypatch, **changes):
+    """A trainer on folders in memory, and one that decodes them as it goes."""
+    monkeypatch.setitem(DATA_SETS, "image-folder", replace(DATA_SETS["image-folder"], side=16))
+    settings = settings_of("image-folder", model="resnet", width=8, **changes)
+    found = []
+    for limit in (loading.STREAM_BYTES, 0):
+        monkeypatch.setattr(loading, "STREAM_BYTES", limit)
+        data = load_data(settings, root=tmp_path)
+        assert bool(data.files) == (limit == 0)
+        found.append(Classification(settings, data=data))
+    return found
+
+
+def test_images_that_are_streamed_train_to_the_same_bits(tmp_path, monkeypatch):
+    make_folders(tmp_path)
+    kept, read = streamed(tmp_path, monkeypatch, batch_size=2)
+    for epoch in (1, 2):
+        assert kept.run_epoch(epoch) == read.run_epoch(epoch)
+    one, other = kept.capture().splits, read.capture().splits
+    for part in ("train", "test"):
+        for ours, theirs in zip(one[part], other[part], strict=True):
+            assert np.array_equal(ours, theirs)
+    assert kept.sizes() == read.sizes()
+
+
+def test_an_epoch_that_was_broken_off_does_not_reach_into_the_next(tmp_path, monkeypatch):
+    make_folders(tmp_path)
+    kept, read = streamed(tmp_path, monkeypatch, batch_size=2)
+    plan = read.feed.plan(1, slice(None))
+    read.feed.batch(plan.rows[0], None)
+    assert kept.run_epoch(2) == read.run_epoch(2)
+
+
+def test_a_damaged_image_ends_a_streamed_run_with_its_name(tmp_path, monkeypatch):
+    make_folders(tmp_path)
+    _, read = streamed(tmp_path, monkeypatch, batch_size=9)
+    (tmp_path / "train" / "owl" / "7.png").write_bytes(b"not any more")
+    with pytest.raises(FormatError, match=r"owl/7.png: cannot be decoded"):
+        read.run_epoch(1)
+
+
+def test_random_parts_lie_inside_and_vary_and_depend_on_seed_epoch_and_image(tmp_path, monkeypatch):
+    make_folders(tmp_path, side=40)
+    _, read = streamed(tmp_path, monkeypatch, batch_size=4, augment="flip-crop")
+
+    def seen(epoch):
+        plan = read.feed.plan(epoch, slice(None))
+        return [read.feed.batch(rows, None)[0] for rows in plan.rows]
+
+    first, again, other = seen(1), seen(1), seen(2)
+    assert all(map(torch.equal, first, again))
+    assert not all(map(torch.equal, first, other))
+    rng = np.random.default_rng(0)
+    boxes = np.array([random_box(60, 40, rng) for _ in range(2000)])
+    left, top, right, bottom = boxes.T
+    assert left.min() >= 0
+    assert top.min() >= 0
+    assert (right.max(), bottom.max()) == (60, 40)
+    area = (right - left) * (bottom - top) / 2400
+    shape = (right - left) / (bottom - top)
+    assert 0.07 < area.min() < 0.1 < 0.85 < area.max()  # 4/3 of a side of 40 is 0.89 of it
+    assert 0.7 < shape.min() < 0.8 < 1.25 < shape.max() < 1.4
 
 
 # --- shapes -------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def one_batch(delta):
 @pytest.mark.parametrize("delta", [0.0, 0.05, 0.3])
 def test_the_logged_loss_is_the_smoothed_cross_entropy(delta):
     trainer = Classification(one_batch(delta))
-    images, labels = trainer.parts["train"]
+    images, labels = trainer.feed.parts["train"]
     with torch.no_grad():
         logits = trainer.network.train()(images).numpy()
     line = trainer.run_epoch(1)
@@ -53,7 +53,7 @@ def test_an_epoch_equals_a_literal_loop_of_sgd_with_momentum_and_decay(delta):
     for epoch in (1, 2):
         line = trainer.run_epoch(epoch)
         losses = []
-        images, labels = literal.parts["train"]
+        images, labels = literal.feed.parts["train"]
         for batch in shuffled(1000, seed=0, epoch=epoch).split(250):
             literal.network.train().zero_grad()
             logits = literal.network(images[batch]).log_softmax(1)
@@ -120,7 +120,7 @@ def test_a_capture_is_what_the_network_computes_in_eval_mode():
         assert features.shape == (count, 12)
         assert np.array_equal(labels, load_digits()[name].labels)
         with torch.no_grad():
-            expected = network(trainer.parts[name][0]).numpy()
+            expected = network(trainer.feed.parts[name][0]).numpy()
         np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(
             features @ capture.weight.T + capture.bias, logits, rtol=1e-5, atol=1e-5
@@ -200,7 +200,7 @@ def literal_loss(settings, logits, labels):
 def test_focal_loss_and_mse_are_their_formulas(changes):
     settings = tiny(batch_size=1000, **changes)
     trainer = Classification(settings)
-    images, labels = trainer.parts["train"]
+    images, labels = trainer.feed.parts["train"]
     with torch.no_grad():
         logits = trainer.network.train()(images).numpy()
     expected = literal_loss(settings, logits, labels.numpy())
@@ -229,7 +229,7 @@ def test_the_decay_of_features_is_the_penalty_of_the_unconstrained_feature_model
         batch_size=1000, feature_decay=decay, learning_rate=rate, momentum=0.0, weight_decay=0.0
     )
     trainer, literal = Classification(settings), Classification(settings)
-    images, labels = literal.parts["train"]
+    images, labels = literal.feed.parts["train"]
     features, logits = literal.network.train().both(images)
     whole = torch.nn.functional.cross_entropy(logits, labels) + decay / 2 * features.square().sum()
     whole.backward()
@@ -251,7 +251,7 @@ def test_bfloat16_gives_the_same_losses_within_its_noise():
 def test_dropout_depends_on_seed_and_epoch_alone_and_is_off_in_a_capture():
     first, again = (Classification(tiny(dropout=0.5)) for _ in range(2))
     again.network.chance.start(7)
-    again.network(again.parts["train"][0][:8])  # what was drawn before plays no part
+    again.network(again.feed.parts["train"][0][:8])  # what was drawn before plays no part
     again.network.load_state_dict(first.network.state_dict())
     torch.manual_seed(3)
     assert first.run_epoch(1) == again.run_epoch(1)

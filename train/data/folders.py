@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,22 +22,29 @@ TINY_FILE = "val_annotations.txt"  # Tiny ImageNet's val has one folder, and thi
 Samples = list[tuple[str, int]]  # file, class
 
 
-def load_folders(root: Path, *, side: int) -> tuple[dict[str, Part], list[str]]:
-    """Return the parts of a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, and the classes.
+def list_folders(root: Path) -> tuple[dict[str, Samples], list[str]]:
+    """Return the files of each part with their classes, and the names of the classes.
+
+    A folder has train/CLASS/*.jpg and val/CLASS/*.jpg. Raises NotFoundError where a folder is
+    missing or empty, FormatError on classes that only one part has.
+    """
+    train, names = samples(root, "train")
+    return {"train": train, "test": samples(root, "test")[0]}, names
+
+
+def load_folders(files: Mapping[str, Samples], *, side: int) -> dict[str, Part]:
+    """Return the parts with all images decoded.
 
     Images are scaled to `side` pixels along their shorter side and cut to the middle square.
-    Raises NotFoundError where a folder is missing or empty, FormatError on an image that cannot
-    be decoded and on classes that only one part has.
+    Raises FormatError on an image that cannot be decoded.
     """
-    found = {"train": samples(root, "train"), "test": samples(root, "test")}
-    parts = {
+    return {
         name: Part(
             images=_decoded([file for file, _ in listed], side),
             labels=np.array([label for _, label in listed], np.int64),
         )
-        for name, (listed, _) in found.items()
+        for name, listed in files.items()
     }
-    return parts, found["train"][1]
 
 
 def samples(root: Path, part: str) -> tuple[Samples, list[str]]:
@@ -120,17 +128,22 @@ def _decoded(files: list[str], side: int) -> NDArray[np.uint8]:
     return images
 
 
-def decoded(file: str, side: int) -> NDArray[np.uint8]:
-    """Return an image as (side, side, 3): its shorter side scaled, the middle square cut out."""
+def opened(file: str) -> Image.Image:
+    """Return an image in RGB; raises FormatError where it cannot be decoded."""
     try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
+        with Image.open(file) as found:
+            return found.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(
             f"cannot be decoded as an image ({error})",
             source=Path(file),
             remedy=f"replace it ({', '.join(IMG_EXTENSIONS[:3])} ...) or remove it",
         ) from None
+
+
+def decoded(file: str, side: int) -> NDArray[np.uint8]:
+    """Return an image as (side, side, 3): its shorter side scaled, the middle square cut out."""
+    image = opened(file)
     if image.size != (side, side):
         scale = side / min(image.size)
         wide, high = (max(side, round(length * scale)) for length in image.size)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """A data set: "train" and "test", and what turns uint8 pixels / 255 into network input."""
+    """A data set: "train" and "test", and what turns uint8 pixels / 255 into network input.
+
+    A data set too large for memory has no `parts` but `files`, each with its class, to be decoded
+    into squares of `side` pixels.
+    """
 
     parts: Mapping[str, Part]
+    files: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    side: int = 0
     num_classes: int
     class_names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()  # of each channel; () for images that are standardised already
@@ -36,5 +42,7 @@ class Images:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image."""
+        if self.files:
+            return 3, self.side, self.side
         channels, high, wide = self.parts["train"].images.shape[1:]
         return channels, high, wide

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nccli.errors import FormatError, UsageError
 from train.catalogue import DataFacts, data_facts
@@ -15,6 +16,7 @@ from train.digits import load_digits
 
 FOLDERS = ("tiny-imagenet", "imagenet", "image-folder")
 DEFAULT_ROOT = Path("data")
+STREAM_BYTES = 8 * 2**30  # decoded images of a folder, from which on they are not kept in memory
 
 
 def load_data(settings: Settings, *, root: Path = DEFAULT_ROOT, download: bool = False) -> Images:
@@ -53,18 +55,15 @@ def _shapes(settings: Settings, facts: DataFacts) -> Images:
 
 def _from_files(settings: Settings, facts: DataFacts, root: Path, download: bool) -> Images:
     if settings.data in FOLDERS:
-        from train.data.folders import load_folders
-
         if download:
             raise UsageError(
                 f"{settings.data} cannot be fetched", remedy="unpack it, and give --data-root"
             )
-        parts, names = load_folders(root, side=facts.side)
-    else:
-        # Deferred: torchvision costs a second.
-        from train.data.vision import load_vision
+        return _from_folders(settings, facts, root)
+    # Deferred: torchvision costs a second.
+    from train.data.vision import load_vision
 
-        parts, names = load_vision(settings.data, root, download=download)
+    parts, names = load_vision(settings.data, root, download=download)
     return Images(
         parts=parts,
         num_classes=settings.num_classes or len(names),
@@ -72,6 +71,30 @@ def _from_files(settings: Settings, facts: DataFacts, root: Path, download: bool
         mean=facts.mean,
         std=facts.std,
     )
+
+
+def _from_folders(settings: Settings, facts: DataFacts, root: Path) -> Images:
+    from train.data.folders import list_folders, load_folders
+
+    files, names = list_folders(root)
+    if settings.train_count:
+        files["train"] = _first_of_each(files["train"], settings.train_count)
+    images = sum(map(len, files.values()))
+    large = images * 3 * facts.side**2 > STREAM_BYTES
+    return Images(
+        parts={} if large else load_folders(files, side=facts.side),
+        files=files if large else {},
+        side=facts.side,
+        num_classes=settings.num_classes or len(names),
+        class_names=tuple(names),
+        mean=facts.mean,
+        std=facts.std,
+    )
+
+
+def _first_of_each(files: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
+    rows = first_rows(np.array([label for _, label in files]), count)
+    return [files[row] for row in rows.tolist()]
 
 
 def _check(found: Images, settings: Settings, root: Path) -> None:
@@ -92,7 +115,7 @@ def _check(found: Images, settings: Settings, root: Path) -> None:
             source=root,
             remedy="give its own folder with --data-root",
         )
-    count = found.parts["train"].count
+    count = len(found.files["train"]) if found.files else found.parts["train"].count
     if settings.batch_size > count:
         raise UsageError(
             f"the batch size is {settings.batch_size:,}, and there are {count:,} training images",
@@ -102,13 +125,17 @@ def _check(found: Images, settings: Settings, root: Path) -> None:
 
 def _fewer(found: Images, count: int) -> Images:
     """The first images of each class, so many that they are `count` together; 0: all."""
-    train = found.parts["train"]
-    if not count or count == train.count:
+    if not count or found.files or count == found.parts["train"].count:
         return found
-    order = np.argsort(train.labels, kind="stable")
-    sizes = np.bincount(train.labels, minlength=found.num_classes)
-    rank = np.empty(train.count, np.int64)  # of an image among those of its class
-    rank[order] = np.concatenate([np.arange(size) for size in sizes])
-    rows = np.sort(np.argsort(rank, kind="stable")[:count])
+    train = found.parts["train"]
+    rows = first_rows(train.labels, count)
     fewer = Part(images=train.images[rows], labels=train.labels[rows])
     return replace(found, parts={**found.parts, "train": fewer})
+
+
+def first_rows(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return `count` rows, ascending: the first of each class, then the second, and so on."""
+    order = np.argsort(labels, kind="stable")
+    rank = np.empty(len(labels), np.int64)  # of an image among those of its class
+    rank[order] = np.concatenate([np.arange(size) for size in np.bincount(labels)])
+    return np.sort(np.argsort(rank, kind="stable")[:count])

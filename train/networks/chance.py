@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_STREAM = 0xD0  # apart from the order of the samples, which has the same seed and epoch
+_STREAM = 0xD000  # apart from the order of the samples, which has the same seed and epoch
 
 
 class Chance:
@@ -19,6 +19,7 @@ class Chance:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        self.rank = 0  # of a process that trains the network with others
         self._epoch = 0
         self._generators: dict[torch.device, torch.Generator] = {}
 
@@ -39,7 +40,7 @@ class Chance:
         return list(self._generators.values())
 
     def _mixed(self) -> int:
-        mixed = np.random.SeedSequence([self._seed, self._epoch, _STREAM])
+        mixed = np.random.SeedSequence([self._seed, self._epoch, _STREAM + self.rank])
         return int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

@@ -54,7 +54,7 @@ def bare_epoch(trainer: Classification) -> Callable[[], object]:
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-3, fused=True
     )
-    images, labels = trainer.parts["train"]
+    images, labels = trainer.feed.parts["train"]
 
     def epoch() -> None:
         for rows in shuffled(len(labels), seed=0, epoch=1).split(settings.batch_size):
@@ -69,7 +69,7 @@ def bare_epoch(trainer: Classification) -> Callable[[], object]:
 def plain_epoch(trainer: Classification, workers: int = 0) -> Callable[[], object]:
     """The usual loop: a DataLoader, float32, .item() every step."""
     settings = trainer.settings
-    images, labels = trainer.parts["train"]
+    images, labels = trainer.feed.parts["train"]
     device = images.device
     standardised = torch.cat(
         [trainer.feed.standardised(block) for block in images.split(1024)]
