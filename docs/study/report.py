@@ -1,6 +1,6 @@
 """Tables and figures of the study from its runs: `python docs/study/report.py RUNS OUT`.
 
-RUNS holds a folder a sweep (smoothing, architectures, regularisers). Each row is a setting, mean
+RUNS holds a folder a sweep (smoothing, architectures, shapes, regularisers). Each row is a setting, mean
 and standard deviation over its seeds, of the last checkpoint of every finished run.
 """
 
@@ -75,12 +75,12 @@ def spread(group: Sequence[Observation], key: str) -> tuple[float, float] | None
 
 
 def cell(group: Sequence[Observation], key: str) -> str:
-    """`0.866 ± 0.009`, with as many digits as the spread allows."""
+    """`0.866 ± 0.009`: the deviation to one digit, the mean to three."""
     found = spread(group, key)
     if found is None:
         return "–"
     mean, deviation = found
-    return f"{mean:.3g} ± {deviation:.1g}"
+    return f"{float(f'{mean:.3g}'):g} ± {float(f'{deviation:.1g}'):g}"
 
 
 def table(names: Sequence[str], rows: Rows, columns: Mapping[str, str]) -> list[str]:
@@ -118,6 +118,7 @@ def pick(*names: str) -> dict[str, str]:
 TABLES: dict[str, tuple[tuple[str, ...], Callable[[], dict[str, str]]]] = {
     "smoothing": (("label_smoothing",), lambda: COLUMNS),
     "architectures": (("model", "loss"), lambda: COLUMNS),
+    "shapes": (("loss",), lambda: COLUMNS),
     "regularisers": (
         ("weight_decay", "dropout", "loss"),
         lambda: pick("test accuracy", "NC1", "NC2", "NC3", "ECE", "T", "kappa of W, regularised"),
