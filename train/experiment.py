@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ from train.config import Settings
 from train.data import load_data
 from train.events import Event, OnEvent, ignore
 from train.interrupt import StopRequest, resume_command
-from train.loop import Classification, Trainer
+from train.loop import Capture, Classification, Trainer
 from train.memory import keep_freed_memory
 from train.place import Place
+from train.publisher import Background, Inline
 from train.rundir import RESUME_FILE, Log, Record, Standing
 from train.snapshot import checkpoint_bytes, holds, metadata_of, stored, too_few_features
 from train.team import Team, teamwork
@@ -86,7 +88,14 @@ def run(
         if standing is Standing.START:
             rundir.clear(path)
         experiment = Experiment(
-            settings, path, trainer, device=device, command=command, on_event=on_event
+            settings,
+            path,
+            trainer,
+            device=device,
+            command=command,
+            on_event=on_event,
+            # the CPU has nothing to do meanwhile where a GPU trains
+            publisher=Background() if device == "cuda" else Inline(),
         )
         team.told(None)
         try:
@@ -142,10 +151,12 @@ class Experiment:
         device: str,
         command: str,
         on_event: OnEvent,
+        publisher: Inline | Background,
     ) -> None:
         self.settings = settings
         self.path = path
         self.on_event = on_event
+        self.publisher = publisher
         self.trainer = trainer
         self.epoch = restored_epoch(path, trainer)
         self.log = Log(path, keep_epochs=self.epoch)
@@ -181,9 +192,13 @@ class Experiment:
             while self.epoch < self.settings.epochs:
                 self._next_epoch()
                 if stop() and self.epoch < self.settings.epochs:
-                    self._save_resume()
+                    self.publisher.submit(partial(self._publish_resume, self.epoch, self._state()))
+                    self.publisher.drain()
                     raise KeyboardInterrupt
+            self.publisher.drain()
         except Exception as error:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self.publisher.drain()
             self._end("failed", str(error) or type(error).__name__)
             raise
         self.record.publish("finished", epochs_done=self.epoch, message=self._shortfall())
@@ -197,18 +212,28 @@ class Experiment:
                 source=self.path,
                 remedy="lower the learning rate",
             )
-        saved = epoch in self.settings.save_epochs
-        if saved:
-            line["metrics"] = self._save_checkpoint(epoch)
-        self._note("the log", self.log.append(line))
         self.epoch = epoch
-        if saved or time.monotonic() - self._saved_at > RESUME_SECONDS:
-            self._save_resume()
+        capture = state = None
+        if epoch in self.settings.save_epochs:
+            capture = stored(self.trainer.capture(), dtype=self.settings.dtype, source=self.path)
+        if capture or time.monotonic() - self._saved_at > RESUME_SECONDS:
+            state = self._state()
+        self.publisher.submit(partial(self._publish, line, capture, state))
         self._tell()
 
-    def _save_checkpoint(self, epoch: int) -> dict[str, Any]:
+    def _publish(
+        self, line: dict[str, Any], capture: Capture | None, state: memoryview | None
+    ) -> None:
+        """Publish what an epoch leaves, in the order in which a resumed run relies on it."""
+        epoch = line["epoch"]
+        if capture is not None:
+            line["metrics"] = self._publish_checkpoint(epoch, capture)
+        self._note("the log", self.log.append(line))
+        if state is not None:
+            self._publish_resume(epoch, state)
+
+    def _publish_checkpoint(self, epoch: int, capture: Capture) -> dict[str, Any]:
         """Publish a checkpoint; return the metrics of exactly the arrays it holds, by split."""
-        capture = stored(self.trainer.capture(), dtype=self.settings.dtype, source=self.path)
         parts: dict[str, Any] = {
             "splits": capture.splits,
             "weight": capture.weight,
@@ -231,19 +256,23 @@ class Experiment:
             split: record(collapse.analyze(checkpoint, split=split)) for split in capture.splits
         }
 
-    def _save_resume(self) -> None:
-        """Publish what the next epoch depends on; a disk that is full only costs the point."""
+    def _state(self) -> memoryview:
+        """What the next epoch depends on, as a file has it."""
         image = io.BytesIO()
         torch.save({"epoch": self.epoch, "trainer": self.trainer.state()}, image)
+        self._saved_at = time.monotonic()
+        return image.getbuffer()
+
+    def _publish_resume(self, epoch: int, state: memoryview) -> None:
+        """Publish what the next epoch depends on; a disk that is full only costs the point."""
         problem: OSError | None = None
         try:
             self.log.sync()
-            publish_bytes(self.path / RESUME_FILE, image.getbuffer())
-            self.record.publish("running", epochs_done=self.epoch)
+            publish_bytes(self.path / RESUME_FILE, state)
+            self.record.publish("running", epochs_done=epoch)
         except OSError as error:
             problem = error
         self._note("the resume state", problem)
-        self._saved_at = time.monotonic()
 
     def _note(self, what: str, error: OSError | None) -> None:
         """Remember and report, once, that something cannot be saved; training goes on."""

@@ -1,7 +1,7 @@
 """Tables and figures of the study from its runs: `python docs/study/report.py RUNS OUT`.
 
-RUNS holds a folder a sweep (smoothing, architectures, shapes, regularisers). Each row is a setting, mean
-and standard deviation over its seeds, of the last checkpoint of every finished run.
+RUNS holds a folder a sweep (smoothing, architectures, shapes, regularisers). Each row is a setting:
+mean and standard deviation over its seeds, of the last checkpoint of every finished run.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from train import experiment, feed
 from train.config import Settings
 from train.networks.chance import Chance
 from train.place import Place
+from train.publisher import Background
 from train.rundir import Standing, sole_writer
 from train.snapshot import checkpoint_bytes
 
@@ -119,6 +121,59 @@ def test_the_number_of_threads_outside_has_no_say_and_is_left_alone(whole, tmp_p
 def test_a_resnet_trains_too(tmp_path):
     train(tiny(model="resnet", epochs=1, save_epochs=(1,), batch_size=500), tmp_path / "run")
     assert read_log(tmp_path / "run")[0]["metrics"]["test"]["dim"] == 12
+
+
+# --- written beside the training, as where a GPU trains -----------------------------------------
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    monkeypatch.setattr(experiment, "Inline", Background)
+
+
+@pytest.mark.usefixtures("beside")
+def test_what_is_written_beside_the_training_is_the_same(whole, tmp_path):
+    threads = set()
+    write = hdf5.write_checkpoint
+
+    def watched(*arguments, **parts):
+        threads.add(threading.current_thread().name)
+        return write(*arguments, **parts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment.hdf5, "write_checkpoint", watched)
+        train(SETTINGS, tmp_path / "run")
+    assert [name.startswith("publish") for name in threads] == [True]
+    assert contents(tmp_path / "run") == contents(whole)
+    interrupt(SETTINGS, tmp_path / "cut", after=2)
+    train(SETTINGS, tmp_path / "cut", resume=True)
+    assert contents(tmp_path / "cut") == contents(whole)
+
+
+@pytest.mark.usefixtures("beside")
+def test_what_goes_wrong_beside_the_training_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.collapse, "analyze", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(SETTINGS, tmp_path / "run")
+    assert status(tmp_path / "run") == "failed"
+
+
+@pytest.mark.usefixtures("beside")
+def test_what_was_saved_before_a_failure_is_there(tmp_path):
+    with pytest.raises(TrainingError, match="not finite"):
+        train(tiny(learning_rate=1e30), tmp_path / "run")
+    run_epoch = experiment.Classification.run_epoch
+
+    def diverging(self, epoch):
+        line = run_epoch(self, epoch)
+        return line | ({"train_loss": float("nan")} if epoch == 2 else {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment.Classification, "run_epoch", diverging)
+        with pytest.raises(TrainingError, match="not finite in epoch 2"):
+            train(SETTINGS, tmp_path / "other")
+    assert [path.name for path in read_run(tmp_path / "other").checkpoints] == ["epoch-00001.h5"]
+    assert [line["epoch"] for line in read_log(tmp_path / "other")] == [1]
 
 
 # --- going on after a cut -----------------------------------------------------------------------
