@@ -10,18 +10,19 @@ import pytest
 from tui_runs import Driver, drive, make_pair, make_run, save
 
 from nccli.cli.view import _chosen
-from nccli.runs import write_run_file
+from nccli.runs import read_run, write_run_file
 from nccli.text import group_name, is_seven_bit
 from nccli.tui import commands
 from nccli.tui.app import ViewApp
 from nccli.tui.curve_pictures import curves
 from nccli.tui.curves import run_by_run, trend
 from nccli.tui.entry import Saved
+from nccli.tui.families import Family, unique_names
 from nccli.tui.findings import Angles, Job
 from nccli.tui.loading import scan
 from nccli.tui.memory import Memory
 from nccli.tui.shelf import MOST_BYTES, MOST_THINGS, Shelf
-from nccli.tui.state import State, unique_names
+from nccli.tui.state import State
 
 NC1 = "train.nc1"
 
@@ -44,9 +45,52 @@ def test_groups_of_one_name_in_two_directories_keep_their_own_numbers(tmp_path):
 
 
 def test_names_are_as_long_as_it_takes(tmp_path):
-    groups = [(tmp_path / "x" / "r", "CE"), (tmp_path / "y" / "r", "CE"), (tmp_path, "LS 0.1")]
+    def family(*parts, **settings):
+        return Family(tmp_path.joinpath(*parts), tuple(settings.items()))
+
+    groups = [(family("x", "r"), "CE"), (family("y", "r"), "CE"), (family(), "LS 0.1")]
     assert unique_names(groups) == ["x/r/CE", "y/r/CE", "LS 0.1"]
     assert unique_names([]) == []
+    mlp, vit = {"model": "mlp", "dropout": "0"}, {"model": "vit", "dropout": "0"}
+    groups = [(family(**mlp), "CE"), (family(**vit), "CE"), (family(**vit), "LS 0.1")]
+    assert unique_names(groups) == ["CE mlp", "CE vit", "LS 0.1"]
+    groups += [(family(**vit | {"dropout": "0.5"}), "CE"), (family("x", **mlp), "CE")]
+    assert unique_names(groups) == [
+        *(f"{tmp_path.name}/CE mlp", "CE vit dropout 0", "LS 0.1", "CE vit dropout 0.5"),
+        "x/CE mlp",
+    ]
+
+
+def test_runs_of_other_networks_are_no_seeds_of_one_group(tmp_path):
+    """A sweep puts all of its runs into one directory."""
+    for seed in (0, 1):
+        for model in ("mlp", "vit"):
+            for delta in (0.0, 0.1):
+                path = make_run(tmp_path / f"{model}-{delta}-{seed}", delta=delta, seed=seed)
+                record = read_run(path).record
+                record["settings"] = {
+                    **record.get("settings", {}),
+                    "model": model,
+                    "seed": seed,
+                    "output": str(path),
+                    "epochs": seed,
+                }
+                write_run_file(path, record)
+
+    async def session(ui: Driver) -> None:
+        assert [group.name for group in ui.state.groups] == ["CE", "LS 0.1"]
+        for group in ui.state.groups:
+            assert {entry.run.settings["model"] for entry in group.entries} == {"mlp"}
+            assert sorted(entry.seed for entry in group.entries) == [0, 1]
+        for entry in list(ui.state.entries.values()):
+            if entry.key not in ui.state.picks:
+                ui.state.toggle(entry.key)
+        assert [group.name for group in ui.state.groups] == [
+            *("CE mlp", "CE vit", "LS 0.1 mlp", "LS 0.1 vit"),
+        ]
+        assert all(len(group.entries) == 2 for group in ui.state.groups)
+
+    drive(tmp_path, session)
 
 
 @pytest.mark.parametrize("collapsed", ["a", "b"])

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nccli.tui.entry import Entry
+from nccli.tui.families import Family
 
 MAX_SEEDS = 5  # runs of a group; our own limit
 BASELINE = "CE"
 
 
 def default_picks(entries: Sequence[Entry]) -> set[Path]:
-    """Cross-entropy and the first other loss of the same directory, with their seeds."""
-    by_parent: dict[Path, dict[str, list[Path]]] = {}
+    """Cross-entropy and the first other loss of the same family, with their seeds."""
+    families: dict[Family, dict[str, list[Path]]] = {}
     for entry in entries:
         if entry.group is not None:
-            by_parent.setdefault(entry.parent, {}).setdefault(entry.group, []).append(entry.key)
-    for groups in by_parent.values():
+            families.setdefault(entry.family, {}).setdefault(entry.group, []).append(entry.key)
+    for groups in families.values():
         others = [name for name in groups if name != BASELINE]
         if BASELINE in groups and others:
             return {*groups[BASELINE][:MAX_SEEDS], *groups[others[0]][:MAX_SEEDS]}

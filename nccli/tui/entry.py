@@ -12,6 +12,7 @@ from nccli.compare import Observation, Trajectory, trajectory
 from nccli.identity import Identity
 from nccli.runs import Run, epoch_of
 from nccli.text import group_name
+from nccli.tui.families import family_of
 
 Outcome = Observation | str  # a string says why the file could not be measured
 
@@ -57,6 +58,7 @@ class Entry:
         self.key = run.path  # what tells this run from the others
         self.name = run.name
         self.parent = run.path.absolute().parent
+        self.family = family_of(run)
         self.files = tuple(files)
         self.found: dict[Saved, Outcome] = dict(found or {})
         self._settle()

@@ -16,6 +16,7 @@ from nccli.runs import Run
 from nccli.trajectory import Observation
 from nccli.tui.defaults import BASELINE, default_picks, grow_by_factors
 from nccli.tui.entry import Entry, Group, Saved
+from nccli.tui.families import Family, unique_names
 from nccli.tui.findings import Job, Kind, Outcome
 from nccli.tui.shelf import Shelf
 from nccli.tui.view import TABS, View
@@ -66,13 +67,13 @@ class State:
         self._latest: dict[tuple[Kind, Path], Outcome] = {}  # of each run, for the open tab
         self._memo: dict[Hashable, Any] = {}
         self._last: dict[Hashable, tuple[Hashable, Any]] = {}
-        self._begun_with: set[tuple[Path, str | None]] = set()
+        self._begun_with: set[tuple[Family, str | None]] = set()
         self._listed: Sequence[Listed] = ()
         self._rival = 0
         self._file = 0
         self._chosen: set[Path] | None = None  # None: the default picks
         self._cursor: int | None = epoch  # None: at the end
-        self._kinds: dict[tuple[Path, str], int] = {}
+        self._kinds: dict[tuple[Family, str], int] = {}
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -223,18 +224,18 @@ class State:
     def _default(self, entries: Sequence[Entry]) -> set[Path]:
         """The runs shown unasked; once there are two losses, no other takes their place."""
         if self._begun_with:
-            entries = [one for one in entries if (one.parent, one.group) in self._begun_with]
+            entries = [one for one in entries if (one.family, one.group) in self._begun_with]
         found = default_picks(entries)
-        groups = {(one.parent, one.group) for one in entries if one.key in found}
+        groups = {(one.family, one.group) for one in entries if one.key in found}
         if self.scanned and len(groups) > 1:
             self._begun_with = groups
         return found
 
     def _grouped(self) -> list[Group]:
-        members: dict[tuple[Path, str], list[Entry]] = {}
+        members: dict[tuple[Family, str], list[Entry]] = {}
         for entry in self.picked:
             if entry.group is not None:
-                members.setdefault((entry.parent, entry.group), []).append(entry)
+                members.setdefault((entry.family, entry.group), []).append(entry)
         names = unique_names(list(members))
         found = [
             Group(name=name, kind=self._kinds[key], entries=tuple(entries))
@@ -256,11 +257,11 @@ class State:
 
     def kind_of(self, entry: Entry) -> int | None:
         """Marker and colour of a run; None until its loss is known."""
-        return None if entry.group is None else self._kinds.get((entry.parent, entry.group))
+        return None if entry.group is None else self._kinds.get((entry.family, entry.group))
 
     def _name_kinds(self) -> None:
         """Give each new group its marker and colour, for good; cross-entropy has the first."""
-        new = {(one.parent, one.group) for one in self.entries.values() if one.group is not None}
+        new = {(one.family, one.group) for one in self.entries.values() if one.group is not None}
         order = sorted(new - set(self._kinds), key=lambda key: (key[1] != BASELINE, key[1], key[0]))
         for key in order:
             taken = set(self._kinds.values())
@@ -314,19 +315,6 @@ def _entry(listed: Listed, before: Entry | None) -> Entry:
     known = {} if before is None else before.found
     found = {saved: known[saved] for saved in listed.files if saved in known}
     return Entry(listed.run, listed.files, found, standing=listed.standing)
-
-
-def unique_names(groups: Sequence[tuple[Path, str]]) -> list[str]:
-    """The loss of each group, after as much of its directory as tells it from the others."""
-    names = [name for _, name in groups]
-    for depth in range(1, 1 + max((len(parent.parts) for parent, _ in groups), default=0)):
-        if len(set(names)) == len(names):
-            break
-        names = [
-            "/".join([*parent.parts[-depth:], loss]) if names.count(name) > 1 else name
-            for name, (parent, loss) in zip(names, groups, strict=True)
-        ]
-    return names
 
 
 def _told(entry: Entry) -> str:

@@ -55,8 +55,8 @@ def _warnings(state: State, entry: Entry) -> Iterator[str]:
 def _has_twin(state: State, entry: Entry) -> bool:
     if entry.seed is None:
         return False
-    same = (entry.parent, entry.group, entry.seed)
-    return [(one.parent, one.group, one.seed) for one in state.picked].count(same) > 1
+    same = (entry.family, entry.group, entry.seed)
+    return [(one.family, one.group, one.seed) for one in state.picked].count(same) > 1
 
 
 def _who(names: list[str]) -> str:

@@ -21,8 +21,10 @@ from train.data.images import Images, Part
 SIDE = 32
 OUTLINES = 10
 SEED = 2_402  # belongs to the data set, not to a run
-MOST_MORPH = 0.62  # of the way to another outline; beyond a half it looks more like that one
-NOISE = 0.16  # standard deviation, of pixels in [0, 1]
+MOST_MORPH = 0.5  # of the way to another outline; at a half it looks as much like that one
+NOISE = 0.08  # standard deviation, of pixels in [0, 1]
+LARGEST_BOX = 9  # pixels along a side of what hides part of the figure
+GROUND = 0.3  # contrast of the waves behind it
 BLOCK = 500  # images made at a time: the arrays stay in the cache
 
 _PARTS = {"train": 0, "test": 1}
@@ -78,7 +80,7 @@ def _draw(
     pattern = _pattern(x, y, labels // OUTLINES)
     ink, paper, other = (rng.random((count, 3, 1, 1), np.float32) for _ in range(3))
     paper = _apart(paper, ink)
-    ground = paper + (other - paper) * 0.5 * _stripes(rng, count)[:, None]
+    ground = paper + (other - paper) * GROUND * _stripes(rng, count)[:, None]
     figure = ink + (paper - ink) * 0.75 * pattern[:, None]
     picture = ground + (figure - ground) * (inside * _visible(rng, count))[:, None]
     picture += NOISE * rng.standard_normal(picture.shape, np.float32)
@@ -158,7 +160,7 @@ def _visible(rng: np.random.Generator, count: int) -> Floats:
     """0 in a box that hides part of the figure of every image, 1 elsewhere (B, H, W)."""
     grid = np.arange(SIDE)
     low = rng.integers(0, SIDE, (2, count, 1))
-    size = rng.integers(4, 13, (2, count, 1))
+    size = rng.integers(4, LARGEST_BOX + 1, (2, count, 1))
     hidden = (grid >= low) & (grid < low + size)
     shown: Floats = 1 - (hidden[0][:, None, :] & hidden[1][:, :, None]).astype(np.float32)
     return shown
