@@ -210,11 +210,14 @@ def train_all(
     scheduler: str | None = None,
 ) -> list[Outcome]:
     """Train each run into out/NAME, telling on stderr how it goes; see train.parallel.run_all."""
+    from train.data.prepare import prepared
     from train.parallel import default_jobs, own_name, run_all
     from train.place import Place
 
     place = place or Place()
     name = name or own_name
+    if scheduler is None:  # else the workers have the files
+        place = prepared(settings_list, place)
     with progress_of(settings_list, name) as (on_event, on_outcome):
         return run_all(
             settings_list,

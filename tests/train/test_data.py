@@ -16,11 +16,13 @@ from torchvision import datasets
 
 from nccli.errors import FormatError, NotFoundError, UsageError
 from train.catalogue import DATA_SETS
-from train.data import load_data, loading, vision
+from train.data import load_data, loading, prepare, vision
 from train.data.images import Images, Part
+from train.data.prepare import prepared
 from train.data.shapes import load_shapes
 from train.feed import Feed, cut, random_cuts
 from train.loop import Classification
+from train.place import Place
 from train.presets import make_settings
 from train.streamed import random_box
 
@@ -164,6 +166,20 @@ def test_a_damaged_file_is_told_and_never_unpickled(name, tmp_path, monkeypatch)
     words = "is damaged" if md5 else f"cannot be read as {name}"
     with pytest.raises(FormatError, match=words):
         load_data(settings_of(name), root=tmp_path)
+
+
+def test_before_runs_start_missing_files_are_told_once_and_fetched_once(tmp_path, monkeypatch):
+    runs = [settings_of("mnist", seed=seed) for seed in range(3)]
+    place = Place(data_root=tmp_path)
+    with pytest.raises(NotFoundError, match="4 of the 4 files of mnist are not here"):
+        prepared(runs, place)
+    assert prepared([*runs, settings_of("digits")], place) == place  # those of digits can go on
+    fetched = []
+    monkeypatch.setattr(prepare, "load_data", lambda *_, **options: fetched.append(options))
+    assert prepared(runs, Place(data_root=tmp_path, download=True)) == place
+    assert fetched == [{"root": tmp_path, "download": True}]
+    with pytest.raises(NotFoundError, match="folders of classes"):
+        prepared([settings_of("image-folder")], place)
 
 
 # --- folders ------------------------------------------------------------------------------------

@@ -32,6 +32,12 @@ def list_folders(root: Path) -> tuple[dict[str, Samples], list[str]]:
     return {"train": train, "test": samples(root, "test")[0]}, names
 
 
+def check_folders(root: Path) -> None:
+    """Raise NotFoundError where the folders of the classes, or of the test images, are missing."""
+    _classes(root)
+    _validation(root)
+
+
 def load_folders(files: Mapping[str, Samples], *, side: int) -> dict[str, Part]:
     """Return the parts with all images decoded.
 

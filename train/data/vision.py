@@ -112,7 +112,8 @@ def expected_files(name: str) -> list[tuple[str, str | None]]:
     return [(f"{folder}/raw/{part}-{kind}-ubyte", None) for part, kind in pieces]
 
 
-def _check_files(name: str, root: Path) -> None:
+def check_present(name: str, root: Path) -> None:
+    """Raise NotFoundError that lists the files of a data set that are missing."""
     expected = expected_files(name)
     missing = [file for file, _ in expected if not (root / file).is_file()]
     if missing:
@@ -122,7 +123,11 @@ def _check_files(name: str, root: Path) -> None:
             source=root,
             remedy=_remedy(name),
         )
-    for file, md5 in expected:
+
+
+def _check_files(name: str, root: Path) -> None:
+    check_present(name, root)
+    for file, md5 in expected_files(name):
         if md5 is not None and not check_integrity(os.fspath(root / file), md5):
             raise FormatError(
                 f"is damaged, or is not {name}'s (its MD5 is not {md5})",
