@@ -329,7 +329,7 @@ def make_trainer(
         return UnconstrainedFeatures(settings, device=device)
     team.check(settings.batch_size)
     data = load_data(settings, root=place.data_root, download=place.download)
-    graphs = place.cuda_graph and device == "cuda"
+    graphs = place.cuda_graph and device == "cuda" and team.alone
     return Classification(settings, device=device, data=data, graphs=graphs, team=team)
 
 
