@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
@@ -126,3 +127,17 @@ def pair(tmp_path_factory):
 def seeds(tmp_path_factory):
     """Three seeds of each loss for the terminal UI; nobody writes into it."""
     return make_pair(tmp_path_factory.mktemp("seeds"), seeds=(0, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def dask_cluster(tmp_path_factory):
+    """Two worker processes of Dask on this machine."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+        local_directory=str(tmp_path_factory.mktemp("dask")),
+    ) as running:
+        yield running

@@ -79,18 +79,6 @@ def wait_until(condition, seconds=30.0):
 
 
 @pytest.fixture(scope="module")
-def dask_cluster(tmp_path_factory):
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-        local_directory=str(tmp_path_factory.mktemp("dask")),
-    ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def client(dask_cluster):
     connected = connect(dask_cluster.scheduler_address, say=print)
     yield connected

@@ -39,6 +39,17 @@ class Capture:
     bias: Array | None  # (K,)
 
 
+def capture_sizes(count: int, dim: int, classes: int, *, logits: bool) -> dict[str, int]:
+    """Return what a capture of `count` samples holds: numbers of each kind, d and K."""
+    return {
+        "features": count * dim,
+        "logits": count * classes if logits else 0,
+        "labels": count,
+        "dim": dim,
+        "classes": classes,
+    }
+
+
 class Trainer(Protocol):
     """One model in training."""
 
@@ -173,14 +184,7 @@ class Classification:
         """Return how many numbers a capture has of each kind, d and K."""
         classes, dim = self.network.classifier.weight.shape
         count = sum(self.feed.counts.values())
-        logits = count * classes if self.settings.save_logits else 0
-        return {
-            "features": count * dim,
-            "logits": logits,
-            "labels": count,
-            "dim": dim,
-            "classes": classes,
-        }
+        return capture_sizes(count, dim, classes, logits=self.settings.save_logits)
 
     def state(self) -> dict[str, Any]:
         """Weights, running statistics and momentum; order and schedule follow from the epoch."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from nccli.ufm import Problem, joint_spectrum, minimiser
 from train.config import Settings
-from train.loop import Capture
+from train.loop import Capture, capture_sizes
 
 STEPS_PER_EPOCH = 10  # so that the default 200 epochs, 2,000 steps, end at the minimum to 1e-12
 START_SCALE = 0.01  # standard deviation of the start; small, so that all runs begin at one saddle
@@ -89,15 +89,8 @@ class UnconstrainedFeatures:
 
     def sizes(self) -> dict[str, int]:
         """Return how many numbers a capture has of each kind, d and K."""
-        count, (classes, dim) = len(self.labels), self.weight.shape
-        logits = count * classes if self.settings.save_logits else 0
-        return {
-            "features": count * dim,
-            "logits": logits,
-            "labels": count,
-            "dim": dim,
-            "classes": classes,
-        }
+        classes, dim = self.weight.shape
+        return capture_sizes(len(self.labels), dim, classes, logits=self.settings.save_logits)
 
     def state(self) -> dict[str, Any]:
         """W, H and the momentum."""

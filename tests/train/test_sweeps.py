@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -233,19 +232,6 @@ def test_so_many_runs_share_a_gpu(monkeypatch, visible, jobs, slots):
 
 
 # --- on a cluster -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def dask_cluster(tmp_path_factory):
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-        local_directory=str(tmp_path_factory.mktemp("dask")),
-    ) as running:
-        yield running
 
 
 def long(**changes):
