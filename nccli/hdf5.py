@@ -14,6 +14,7 @@ no virtual data set.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -296,7 +297,8 @@ def _image(
     # Built in memory: a disk that fills up while the HDF5 library writes kills the process.
     # ("earliest", "v110") keeps the file readable by HDF5 1.14 and older.
     options = {"driver": "core", "backing_store": False, "libver": ("earliest", "v110")}
-    with h5py.File("image", "w", **options) as file:
+    # HDF5 knows files in memory by their names: those of two threads must differ.
+    with h5py.File(f"image-{threading.get_ident()}", "w", **options) as file:
         for name, value in as_attributes(metadata).items():
             file.attrs.create(name, value)
         if weight is not None:

@@ -10,10 +10,13 @@ import contextlib
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 TEMPORARY_PREFIX = ".nccli-tmp-"
+
+_ASKING = threading.Lock()
 
 
 def publish_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -47,8 +50,9 @@ def sweep_temporaries(directory: Path) -> None:
 
 
 def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
+    with _ASKING:  # it can only be read by setting it: two threads would leave it at 0
+        current = os.umask(0)
+        os.umask(current)
     return current
 
 

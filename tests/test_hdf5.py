@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -322,3 +323,25 @@ def test_a_type_that_numpy_does_not_know_is_a_damaged_file(tmp_path):
 
     with pytest.raises(InputError, match=r"train/features|HDF5 library cannot read it"):
         hdf5.read_checkpoint(edit(write(tmp_path / "bad.h5"), change))
+
+
+def test_threads_write_side_by_side(tmp_path):
+    """HDF5 knows a file in memory by its name, and the umask belongs to the whole process."""
+    before = os.umask(0o022)
+    h, y, w, b = network(0)
+
+    def write(number):
+        for turn in range(10):
+            path = tmp_path / f"{number}-{turn}.h5"
+            hdf5.write_checkpoint(path, splits={"train": (h + number, y)}, weight=w, bias=b)
+            assert (
+                hdf5.read_checkpoint(path).split("train").features.load()[0, 0] == h[0, 0] + number
+            )
+            assert path.stat().st_mode & 0o777 == 0o644
+
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(write, range(8)))
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)

@@ -9,7 +9,14 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
@@ -98,6 +105,8 @@ def run_all(
             from train.on_cluster import run_on_cluster  # brings distributed in
 
             run_on_cluster(waiting, scheduler, stop, on_event=on_event, tell=tell)
+        elif jobs > 1 and len(waiting) > 1 and _share_a_gpu(place):
+            _in_threads(waiting, jobs, stop, on_event, tell)
         elif jobs > 1 and len(waiting) > 1 and not together:
             _Pool(waiting, jobs=jobs, per_gpu=per_gpu, on_event=on_event, tell=tell).run(stop)
         else:
@@ -183,6 +192,32 @@ def _in_process(tasks: list[Task], stop: StopRequest, on_event: OnEvent, tell: O
         tell(outcome)
         if started_by_torchrun() and outcome.ending == "failed":
             raise TrainingError(outcome.message or "failed")  # the others wait for this process
+
+
+def _share_a_gpu(place: Place) -> bool:
+    """Whether runs side by side are to have streams of one GPU, not processes of their own.
+
+    Only with graphs: else the threads would wait for each other to launch kernels.
+    """
+    return place.wants_gpu and place.cuda_graph and len(gpus()) == 1
+
+
+def _in_threads(
+    tasks: list[Task], jobs: int, stop: StopRequest, on_event: OnEvent, tell: OnOutcome
+) -> None:
+    """Train side by side in this process, each run on a CUDA stream of its own."""
+    import torch
+
+    def work(task: Task) -> Outcome:
+        if stop():
+            return Outcome(path=task.path, ending="interrupted", message="not started")
+        stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(stream):  # of None: nothing
+            return execute(task, stop, on_event)
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="run") as threads:
+        for future in as_completed([threads.submit(work, task) for task in tasks]):
+            tell(future.result())
 
 
 class _Pool:

@@ -62,8 +62,8 @@ def sweep(
       nccli sweep --smoothing 0,0.05,0.1,0.2 --seeds 0-2
       nccli sweep --weight-decay 1e-3,2e-3 --dropout 0,0.3 --loss ce,ls --out decay
       nccli sweep --set width=32,64,128 --set train_count=500 --dry-run
-      nccli sweep docs/study.toml --out study
-      nccli sweep docs/study.toml --scheduler tcp://host:8786
+      nccli sweep docs/study/smoothing.toml --out study
+      nccli sweep docs/study/smoothing.toml --scheduler tcp://host:8786
     """
     require_torch()
     from train.place import Place

@@ -88,6 +88,7 @@ def train(
     jobs: int | None = typer.Option(
         None, help="Runs side by side; by default one a CPU core, on a GPU one.", min=1
     ),
+    per_gpu: int = typer.Option(1, help="Runs side by side on each GPU.", min=1),
     threads: int = typer.Option(1, help="CPU threads of a run; more change the last bits.", min=1),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
     cuda_graph: bool = typer.Option(
@@ -157,7 +158,13 @@ def train(
     if preset is not None:
         console.say(f"nccli: {preset}: {_protocol(settings_list[0])}")
     outcomes = train_all(
-        settings_list, out, jobs=jobs, resume=resume, overwrite=overwrite, place=place
+        settings_list,
+        out,
+        jobs=jobs,
+        resume=resume,
+        overwrite=overwrite,
+        place=place,
+        per_gpu=per_gpu,
     )
     raise typer.Exit(report(outcomes))
 

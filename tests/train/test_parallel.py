@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+import torch
 from tiny import contents, start, tiny, train, wait_for
 
 from nccli.errors import Interrupted, UsageError
@@ -57,6 +58,37 @@ def test_nothing_starts_where_one_of_the_runs_exists_already(tmp_path):
 def test_two_runs_of_one_name_are_refused(tmp_path):
     with pytest.raises(UsageError, match="two runs would be called 'digits-mlp-ce-s0'; name each"):
         run_all([tiny(), tiny(width=16)], tmp_path)
+
+
+def test_runs_in_threads_of_one_process_have_the_same_bits_as_one_by_one(tmp_path, monkeypatch):
+    """As runs that share a GPU are done; nothing that is drawn or counted is shared by them."""
+    monkeypatch.setattr(parallel, "_share_a_gpu", lambda _: True)
+    runs = [tiny(seed=seed, dropout=0.3, norm="group") for seed in range(3)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        outcomes = run_all(runs, tmp_path / "threads", jobs=3)
+    finally:
+        torch.set_num_threads(before)
+    assert [outcome.ending for outcome in outcomes] == ["finished"] * 3
+    run_all(runs, tmp_path / "one")
+    for one in runs:
+        assert contents(tmp_path / "threads" / one.name) == contents(tmp_path / "one" / one.name)
+
+
+def test_ctrl_c_stops_runs_in_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "_share_a_gpu", lambda _: True)
+    runs = [tiny(seed=seed, epochs=10_000, save_epochs=(1, 10_000)) for seed in range(3)]
+
+    def interrupt(event):
+        if event.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            monkeypatch.setattr(os, "kill", lambda *_: None)  # once
+
+    with pytest.raises(Interrupted, match="0 of 3 runs finished"):
+        run_all(runs, tmp_path, jobs=2, on_event=interrupt)
+    found = [status(tmp_path / one.name) for one in runs if (tmp_path / one.name).exists()]
+    assert set(found) == {"interrupted"}
 
 
 def test_there_must_be_a_job(tmp_path):
