@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from train.events import Outcome
     from train.place import Place
 
+OWN = ("width", "depth", "train_count")  # 0: the network's or the data set's own
+
 
 def train(
     preset: str | None = typer.Option(
@@ -187,7 +189,7 @@ def _protocol(settings: Settings) -> str:
     parts = [
         f"{name} {value}"
         for name, value in recorded.items()
-        if name not in ("loss", "label_smoothing", "seed")
+        if name not in ("loss", "label_smoothing", "seed") and not (name in OWN and value == 0)
     ]
     return ", ".join(parts)
 

@@ -175,6 +175,11 @@ def test_a_network_that_cannot_be_used_is_refused_with_its_reason(model, message
         of(model)
 
 
+def test_a_network_that_cannot_be_made_for_so_small_images_is_refused():
+    with pytest.raises(UsageError, match="vit_b_16 cannot be made for images of 8 pixels"):
+        of("torchvision:vit_b_16", shape=DIGIT)
+
+
 def test_chance_in_torchvisions_networks_is_the_runs_own():
     """Stochastic depth and dropout: the same for a seed and epoch, whatever was drawn before."""
     first, again = of("torchvision:convnext_tiny"), of("torchvision:convnext_tiny")

@@ -62,7 +62,7 @@ def _build(name: str, side: int, num_classes: int, norm: str) -> Any:
         options["norm_layer"] = group_norm
     try:
         return models.get_model(name, weights=None, **options)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, AssertionError) as error:
         raise UsageError(
             f"torchvision's {name} cannot be made for images of {side} pixels ({error})",
             remedy="choose another --model",
