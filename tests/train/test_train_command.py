@@ -107,7 +107,7 @@ def test_when_some_runs_fail_the_exit_code_is_4(tmp_path, capsys, monkeypatch):
     from train import experiment
     from train.loop import Classification
 
-    def diverging(settings, *, device, place):  # noqa: ARG001
+    def diverging(settings, *, device, **_):
         trainer = Classification(settings, device=device)
         if settings.label_smoothing:
             trainer.network.classifier.weight.data.fill_(float("nan"))
