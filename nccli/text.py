@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+UNKNOWN = "unknown loss"
 SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -57,7 +58,7 @@ def shortlist(items: list[int] | list[str], *, limit: int = 5) -> str:
 def group_name(loss_name: str | None, delta: float | None) -> str:
     """Return the short name of a loss: CE, LS 0.05, what the file says, or that it does not."""
     if (loss_name is None and delta is None) or (loss_name is not None and not loss_name.strip()):
-        return "unknown loss"
+        return UNKNOWN
     if loss_name == "label-smoothing" or (loss_name is None and delta):
         return "LS" if delta is None else f"LS {delta:g}"
     return "CE" if loss_name in ("cross-entropy", None) else loss_name

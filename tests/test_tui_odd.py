@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tui_runs import Driver, drive, make_pair, make_run, save
 
+from nccli.charts import Series, line_chart
 from nccli.cli.view import _chosen
 from nccli.runs import read_run, write_run_file
 from nccli.text import group_name, is_seven_bit
@@ -21,8 +22,10 @@ from nccli.tui.families import Family, unique_names
 from nccli.tui.findings import Angles, Job
 from nccli.tui.loading import scan
 from nccli.tui.memory import Memory
+from nccli.tui.paths import near
 from nccli.tui.shelf import MOST_BYTES, MOST_THINGS, Shelf
 from nccli.tui.state import State
+from nccli.tui.view import View
 
 NC1 = "train.nc1"
 
@@ -327,3 +330,41 @@ def test_jobs_of_files_that_vanish_end(tmp_path):
     state.record([(job, "gone")])
     assert state.kept("angles", job.saved) == "gone"
     assert state.latest("angles", state.entries[run]) is None
+
+
+@pytest.mark.parametrize("last", [3, 8, 200, 415, 999])
+@pytest.mark.parametrize("zoom", range(1, 5))
+def test_zoomed_in_at_either_end_that_end_is_in_view(last, zoom):
+    view = View(zoom=zoom)
+    assert view.window(1.0, float(last), float(last), log=True)[1] == last
+    assert view.window(1.0, float(last), 1.0, log=True)[0] == 1
+    for cursor in range(1, last + 1, max(1, last // 7)):
+        left, right = view.window(1.0, float(last), float(cursor), log=True)
+        assert 1 <= left <= cursor <= right <= last
+
+
+def test_epochs_whose_value_a_log_axis_cannot_show_are_on_the_other_axis():
+    """NC4 that has come to 0: collapse itself."""
+    series = [Series(label="CE", x=[1, 2, 4, 8, 16], y=[0.3, 0.1, 0.0, 0.0, 0.0], kind=0)]
+    chart = line_chart(series, title="NC4", width=90, height=12, y_log=True, x_log=True, cursor=16)
+    *_, axis = chart.plain().splitlines()
+    assert axis.split()[0] == "1"
+    assert "16" in axis.split()
+    assert "3 points ≤ 0 not shown" in chart.plain()
+
+
+def test_all_seeds_of_a_loss_alone_are_picked(tmp_path):
+    for seed in range(3):
+        make_run(tmp_path / f"ce-s{seed}", epochs=(1,), seed=seed)
+
+    async def session(ui: Driver) -> None:
+        assert [len(group.entries) for group in ui.state.groups] == [3]
+        assert not commands.printing(ui.state).startswith("nccli compare")
+
+    drive(tmp_path, session)
+
+
+def test_a_path_that_begins_like_an_option_is_written_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert near(tmp_path / "-ce") == "./-ce"
+    assert near(tmp_path / "ce") == "ce"

@@ -34,6 +34,7 @@ def x_axis(
     """
     log = view.x_log
     points = [x for one in curves for path in one.paths for x, _ in path if view.holds(x)]
+    points += [x for one in curves for x in one.hidden]
     values = points + on_axis(broken, view)
     ends = view.x_range
     if ends and log:

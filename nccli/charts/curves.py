@@ -24,8 +24,8 @@ class Stroke:
 class Curve:
     """`runs` are the stretches of points in view; `last` the last finite y there, drawable or not.
 
-    `paths` are the stretches that lines join, points out of view among them. `hidden` counts
-    finite points in view that a log axis cannot show (zero or negative).
+    `paths` are the stretches that lines join, points out of view among them. `hidden` are the
+    finite points in view that a log axis cannot show (zero or negative): the x axis holds them.
     """
 
     label: str
@@ -34,7 +34,7 @@ class Curve:
     paths: Runs
     spread: tuple[Stroke, ...]
     last: float | None
-    hidden: int
+    hidden: tuple[float, ...]  # their x
 
     @property
     def is_whole(self) -> bool:
@@ -50,7 +50,7 @@ class Curve:
 def curve(series: Series, view: View) -> Curve:
     """Split a series at its gaps: None, NaN, inf, and what a log axis cannot show."""
     paths: list[list[Point]] = [[]]
-    last, hidden = None, 0
+    last, hidden = None, []
     for x, y in zip(series.x, series.y, strict=True):
         if y is not None and view.draws(x, y):
             paths[-1].append((float(x), float(y)))
@@ -58,7 +58,8 @@ def curve(series: Series, view: View) -> Curve:
             paths.append([])
         if y is not None and view.holds(x) and math.isfinite(y):
             last = float(y)
-            hidden += not view.draws(x, y)
+            if not view.draws(x, y) and not (view.x_log and x <= 0):
+                hidden.append(float(x))
     kept = runs = tuple(tuple(path) for path in paths if path)
     if view.x_range:
         runs = tuple(
@@ -71,7 +72,7 @@ def curve(series: Series, view: View) -> Curve:
         paths=kept,
         spread=tuple(_strokes(series, view)),
         last=last,
-        hidden=hidden,
+        hidden=tuple(hidden),
     )
 
 

@@ -218,7 +218,7 @@ def _scale_tag(x_log: bool, y_log: bool) -> str:
 def _notes(curves: Sequence[Curve]) -> list[str]:
     """What the picture alone would not say."""
     heights = [y for one in curves for _, y in one.points]
-    hidden = sum(one.hidden for one in curves)
+    hidden = sum(len(one.hidden) for one in curves)
     notes = [f"{plural(hidden, 'point')} ≤ 0 not shown"] if hidden else []
     if len(heights) == 1:
         notes.append("one point")

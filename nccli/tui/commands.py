@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from nccli.runs import RUN_FILE
+from nccli.tui.defaults import BASELINE
 from nccli.tui.entry import Entry
 from nccli.tui.explain import Text
 from nccli.tui.paths import near
@@ -16,7 +17,7 @@ from nccli.tui.state import State
 COMMANDS = {
     "overview": ("analyze",),
     "collapse": ("analyze",),
-    "hessian": ("hessian",),
+    "hessian": ("hessian", "--top", "20", "--density"),
     "calibration": ("calibrate",),
     "gram": ("analyze", "--gram"),
 }
@@ -31,8 +32,9 @@ def printing(state: State) -> str:
         paths = [] if shown is None else [near(shown[1].path)]
         return shlex.join(["nccli", "check", "--contents", *paths])
     if tab == "notes":
-        return shlex.join(["cat", *(near(entry.key / RUN_FILE) for entry in entries)])
-    if tab == "overview" and state.at_end:
+        files = [entry.key / RUN_FILE for entry in entries if entry.run.settings]
+        return shlex.join(["cat", *map(near, files)]) if files else ""
+    if tab == "overview" and state.at_end and _both_losses(state):
         return shlex.join(["nccli", "compare", *(near(entry.key) for entry in entries)])
     name, *options = COMMANDS[tab]
     return shlex.join(["nccli", name, *options, *(_at(state, entry) for entry in entries)])
@@ -61,11 +63,21 @@ def text(state: State, width: int) -> Sequence[Row]:
     page.title("The same numbers in a shell")
     page.rows += [(), *_shell_rows(printing(state), state, width)]
     if state.view.tab == "overview" and not state.at_end:
-        page.paragraph("nccli compare reads last epochs; this one prints the numbers.", "note")
+        page.paragraph(
+            "nccli compare reads last epochs; this one prints the numbers of collapse, nccli "
+            "calibrate and nccli hessian print the others.",
+            "note",
+        )
     page.rows.append(())
     page.title("This screen again")
     page.rows += [(), *_shell_rows(reopening(state), state, width)]
     return page.rows
+
+
+def _both_losses(state: State) -> bool:
+    """Whether `nccli compare` has something to compare."""
+    losses = {entry.group == BASELINE for group in state.groups for entry in group.entries}
+    return len(losses) > 1
 
 
 def _at(state: State, entry: Entry) -> str:

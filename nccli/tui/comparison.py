@@ -141,7 +141,9 @@ def _better(state: State, row: Comparison, first: Group, rival: Group) -> Cell:
     if row.low is not None:
         return "undecided", note
     ahead = rival if (row.difference > 0) == (row.better == "higher") else first
-    return f"{mark(ahead.kind, state.look)} one pair", note
+    most = max(len(first.entries), len(rival.entries))
+    words = "one pair" if most == 1 else f"1 of {most} pairs"  # the means are of all runs
+    return f"{mark(ahead.kind, state.look)} {words}", note
 
 
 def _rises(row: Comparison) -> bool:

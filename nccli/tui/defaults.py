@@ -22,11 +22,12 @@ def default_picks(entries: Sequence[Entry]) -> set[Path]:
         others = [name for name in groups if name != BASELINE]
         if BASELINE in groups and others:
             return {*groups[BASELINE][:MAX_SEEDS], *groups[others[0]][:MAX_SEEDS]}
-    firsts: dict[bool, Path] = {}
-    for entry in entries:
-        if entry.group is not None:
-            firsts.setdefault(entry.group == BASELINE, entry.key)
-    return set(firsts.values()) or {entry.key for entry in entries[:1]}
+    firsts: dict[bool, list[Path]] = {}
+    for groups in families.values():
+        for name, keys in groups.items():
+            firsts.setdefault(name == BASELINE, keys)
+    found = {key for keys in firsts.values() for key in keys[:MAX_SEEDS]}
+    return found or {entry.key for entry in entries[:1]}
 
 
 def grow_by_factors(epochs: Sequence[int]) -> bool:

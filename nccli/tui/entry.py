@@ -11,7 +11,7 @@ from pathlib import Path
 from nccli.compare import Observation, Trajectory, trajectory
 from nccli.identity import Identity
 from nccli.runs import Run, epoch_of
-from nccli.text import group_name
+from nccli.text import UNKNOWN, group_name
 from nccli.tui.families import family_of
 
 Outcome = Observation | str  # a string says why the file could not be measured
@@ -82,7 +82,9 @@ class Entry:
         self.epochs = sorted(epoch for epoch in epochs if epoch is not None)
         self.broken = [saved.epoch for saved, _ in self.problems if saved.epoch is not None]
         origin = trajectory(self.name, self.observations[-1:]) if measured else None
-        self.group = _recorded_group(self.run) if origin is None else origin.group
+        self.group = _recorded_group(self.run)
+        if origin is not None and (self.group is None or origin.group != UNKNOWN):
+            self.group = origin.group  # of a file without results only run.json tells
         self.seed = _recorded_seed(self.run) if origin is None else origin.seed
 
     def up_to(self, epoch: int | None) -> list[Observation]:

@@ -12,4 +12,5 @@ def near(path: Path) -> str:
         relative = os.path.relpath(path)
     except OSError:
         return str(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    shorter = relative if len(relative) < len(str(path)) else str(path)
+    return f"./{shorter}" if shorter.startswith("-") else shorter  # no option of a command

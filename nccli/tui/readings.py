@@ -107,7 +107,7 @@ def _notes(report: Any, key: str) -> Sequence[str]:
         notes: Sequence[str] = report.notes
         return notes or [f"the file does not allow it: {key.split('.')[-1]} is undefined there"]
     if part in ("train", "test"):
-        return [f"the file has no {part} split"]
+        return [f"no {part} split, or collapse is not defined for it (nccli analyze says why)"]
     if part == "hessian":
-        return ["the last-layer Hessian needs the classifier, which the file does not hold"]
-    return ["calibration needs a classifier or logits, and the file holds neither"]
+        return ["the last-layer Hessian needs the classifier, and two classes (see nccli hessian)"]
+    return ["calibration needs a classifier or logits, and two classes (see nccli calibrate)"]

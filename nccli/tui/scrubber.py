@@ -12,6 +12,7 @@ from nccli.charts import mark, series_style
 from nccli.render import shown
 from nccli.tui.comparison import compared_at
 from nccli.tui.curves import first_past, upwards
+from nccli.tui.entry import Group
 from nccli.tui.painted import Painted
 from nccli.tui.palette import tint
 from nccli.tui.readings import compared_rows, label
@@ -70,11 +71,17 @@ class Scrubber(Painted):
         if not named:
             return cells
         first, rival = state.compared
-        if first is not None and rival is not None:
+        if first is not None and rival is not None and _all_pair(first, rival):
             for row in compared_at(state, first, rival, compared_rows([key])):
                 ratio = "" if row.ratio is None else f"  {row.ratio:.3g}×"
                 cells.append((ratio, tint(state.look, "note")))
         return cells
+
+
+def _all_pair(first: Group, rival: Group) -> bool:
+    """Whether the ratio, which is of pairs of one seed, is that of the means beside it."""
+    seeds = [sorted(str(entry.seed) for entry in group.entries) for group in (first, rival)]
+    return seeds[0] == seeds[1]
 
 
 def reached_cells(state: State, key: str) -> list[Cell]:

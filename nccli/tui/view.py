@@ -56,7 +56,11 @@ class View:
         low, high, middle = into(first), into(last), into(cursor)
         span = (high - low) / 2**self.zoom
         start = max(low, min(middle - span / 2, high - span))
-        return back(start), back(start + span)
+        end = start + span
+        # the saved ends themselves, which their logarithms miss by a hair; the cursor is inside
+        left = first if start <= low else min(back(start), cursor)
+        right = last if end >= high * (1 - 1e-12) else max(back(end), cursor)
+        return left, right
 
     # --- what a later session starts with -------------------------------------------------------
 

@@ -20,7 +20,7 @@ def warnings_table(state: State) -> Numbers:
     for entry in state.picked:
         for text in dict.fromkeys(_warnings(state, entry)):
             found.setdefault(text, []).append(entry.name)
-    sign = "!" if state.look.ascii else "▲"
+    sign = "!"  # triangles mark runs
     title = plural(len(found), "warning")
     return Numbers(
         columns=[Column(title=title, align="left"), Column(title="", align="left", elastic=True)],
