@@ -12,6 +12,7 @@ from tui_runs import Driver, drive, make_pair, make_run, save
 from nccli.charts import Series, line_chart
 from nccli.cli.view import _chosen
 from nccli.runs import read_run, write_run_file
+from nccli.sample import sample_data_path
 from nccli.text import group_name, is_seven_bit
 from nccli.tui import commands
 from nccli.tui.app import ViewApp
@@ -368,3 +369,22 @@ def test_a_path_that_begins_like_an_option_is_written_as_a_path(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert near(tmp_path / "-ce") == "./-ce"
     assert near(tmp_path / "ce") == "ce"
+
+
+def test_a_picture_that_is_exported_as_text_needs_no_colours():
+    """Cells of a heatmap are colours on the screen, and nothing at all in a text of them."""
+
+    def cells(text):
+        return [line.strip() for line in text.splitlines() if line.strip("▌ ")[:1].isdigit()]
+
+    async def session(ui: Driver) -> None:
+        await ui.press("5")
+        chart = ui.app.main.pane.charts[0]
+        shown, exported = cells(chart.plain()), cells(chart.text())
+        assert max(map(len, shown[:5])) < 5  # the number of the class alone
+        assert min(map(len, exported[:5])) > 10
+        assert "▌" in chart.plain()
+        assert "▌" not in chart.text()
+        assert ui.state.look.colour
+
+    drive(sample_data_path("runs"), session, size=(80, 24))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nccli.charts import Span
@@ -31,6 +32,16 @@ class ChartView(Painted):
     def on_click(self) -> None:
         """A click puts the cursor on it."""
         self.post_message(Chosen(self))
+
+    def text(self) -> str:
+        """The picture as a text of its own: glyphs where the screen has colours, no focus."""
+        state, before = self.session, self.session.look
+        state.look = replace(before, colour=False)
+        try:
+            size = self.content_size
+            return self.picture.draw("", max(1, size.width - 1), max(1, size.height)).plain()
+        finally:
+            state.look = before
 
     def paint(self, width: int, height: int) -> Sequence[Row]:
         """The rows of the chart, behind a bar where it is in focus.

@@ -303,7 +303,7 @@ class Main(Screen[None]):
             return None
         widget = self.pane.stop[0]
         if isinstance(widget, ChartView):
-            return replace(widget.picture.plotted(), text=widget.plain())
+            return replace(widget.picture.plotted(), text=widget.text())
         return table_plotted(self.session.view.tab, widget)
 
     def _show(self, content: Content, *, copies: Sequence[str] = ()) -> None:

@@ -28,6 +28,7 @@ def warnings_table(state: State) -> Numbers:
             [(f"{sign} {_who(names)}", tint(state.look, "trouble")), (text, "")]
             for text, names in found.items()
         ],
+        exact=lambda: [{"runs": _who(names), "warning": text} for text, names in found.items()],
         details=[
             Detail(title=text, facts=[("run", name) for name in names])
             for text, names in found.items()
