@@ -11,7 +11,7 @@ from tui_runs import Driver, drive, make_pair, make_run, save
 
 from nccli.charts import Series, line_chart
 from nccli.cli.view import _chosen
-from nccli.runs import read_run, write_run_file
+from nccli.runs import checkpoint_path, read_run, write_run_file
 from nccli.sample import sample_data_path
 from nccli.text import group_name, is_seven_bit
 from nccli.tui import commands
@@ -388,3 +388,20 @@ def test_a_picture_that_is_exported_as_text_needs_no_colours():
         assert ui.state.look.colour
 
     drive(sample_data_path("runs"), session, size=(80, 24))
+
+
+@pytest.mark.parametrize("corrupt", [4, 8])
+def test_the_files_tab_reaches_a_file_that_cannot_be_read(tmp_path, corrupt):
+    run = make_run(tmp_path / "ce-s0", epochs=(1, 2, 4, 8))
+    checkpoint_path(run, corrupt).write_bytes(b"no longer")
+
+    async def session(ui: Driver) -> None:
+        await ui.press("6")
+        seen = []
+        for _ in range(2):
+            await ui.until(lambda: ui.app.idle)
+            seen.append((ui.state.file_shown[1].epoch, "not an HDF5 file" in ui.text))
+            await ui.press("n")
+        assert sorted(seen) == [(4, corrupt == 4), (8, corrupt == 8)]
+
+    drive(tmp_path, session)

@@ -16,7 +16,9 @@ def relevant(line: Key, state: State, *, scope: Scope, shown: bool, alone: bool)
     needs = {
         "step": len(state.epochs) > 1 and shown,
         "end": len(state.epochs) > 1 and shown,
-        "rival": len(state.picked) > 1 if state.view.tab == "files" else len(state.groups) > 2,
+        "rival": len(state.files_to_show) > 1
+        if state.view.tab == "files"
+        else len(state.groups) > 2,
         "mode": shown and len(state.groups) > 1,
         "bins": shown,
         "fit": shown,

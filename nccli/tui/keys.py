@@ -64,7 +64,7 @@ KEYS = (
         means="overlay, side by side, difference, ratio, as far as the tab has them",
         tabs=("collapse", "hessian", "calibration", "gram"), rank=3),
     Key(keys=("n",), cap="n", action="screen.rival", word="next",
-        means="compare with the next group, where more than two are picked; on Files: next run",
+        means="compare with the next group, where more than two are picked; on Files: next file",
         rank=6),
     Key(keys=("t",), cap="t", action="screen.temperature", word="temperature",
         means="before or after temperature scaling", tabs=("calibration",), rank=3),

@@ -178,18 +178,24 @@ class State:
         return report is None or report.num_classes <= MANY_CLASSES
 
     @property
+    def files_to_show(self) -> list[tuple[Entry, Saved]]:
+        """What `n` goes through on Files: each picked run's file at the cursor, then those of the
+        picked runs that cannot be read, which the cursor passes over."""
+        at, found = self.epoch, []
+        for entry in (one for one in self.picked if one.files):
+            known = [f for f in entry.files if at is None or f.epoch is None or f.epoch <= at]
+            found.append((entry, (known or entry.files)[-1]))
+        found += [(entry, saved) for entry in self.picked for saved, _ in entry.problems]
+        return list(dict.fromkeys(found))
+
+    @property
     def file_shown(self) -> tuple[Entry, Saved] | None:
-        """The file of the Files tab: that of one picked run at the cursor, readable or not."""
-        with_files = [entry for entry in self.picked if entry.files]
-        if not with_files:
-            return None
-        entry = with_files[self._file % len(with_files)]
-        at = self.epoch
-        known = [one for one in entry.files if at is None or one.epoch is None or one.epoch <= at]
-        return entry, (known or entry.files)[-1]
+        """The file of the Files tab, readable or not."""
+        files = self.files_to_show
+        return files[self._file % len(files)] if files else None
 
     def next_file(self) -> None:
-        """The Files tab shows the next picked run's."""
+        """The Files tab shows the next file."""
         self._file += 1
 
     def matching(self) -> list[Entry]:
