@@ -71,6 +71,10 @@ def text(state: State, width: int) -> Sequence[Row]:
     page.rows.append(())
     page.title("This screen again")
     page.rows += [(), *_shell_rows(reopening(state), state, width)]
+    if state.view.zoom or state.view.levels or len(state.groups) > 2:
+        page.paragraph(
+            "With runs, tab and epoch; without zoom, thresholds and what n chose.", "note"
+        )
     return page.rows
 
 
