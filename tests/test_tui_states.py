@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -451,3 +452,31 @@ def _attributes(state, codes):
         else:
             state[code] = True
     return state
+
+
+@pytest.mark.parametrize("size", [(140, 44), (80, 24)])
+def test_the_terminal_shows_what_the_widgets_have_drawn(seeds, size):
+    """Any keys on any tab: what changed while its tab was hidden must not come back as it was."""
+    singles = "hlgGcybtn+-0T"
+    longer = [
+        ["down"],
+        ["enter", "h", "enter"],
+        ["i", "escape"],
+        ["L", "escape"],
+        ["[", "down", "space", "escape"],
+    ]
+    rng = random.Random(size[0])
+
+    async def session(ui: Driver) -> None:
+        for turn in range(40):
+            keys = rng.choice([*([key] for key in singles), *longer])
+            await ui.press(rng.choice("1234567"))
+            assert not ui.stale(), turn
+            await ui.press(*keys)
+            assert not ui.stale(), (turn, keys)
+            if turn % 20 == 19:
+                await ui.resize(size[0] - turn % 3, size[1])
+                await ui.press()
+                assert not ui.stale(), turn
+
+    drive(seeds, session, size=size)

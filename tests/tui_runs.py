@@ -161,6 +161,20 @@ class Driver:
         ]
         return "\n".join(widget.plain() for widget in shown)
 
+    def stale(self) -> list[str]:
+        """What the terminal would show other than what its widget has drawn last."""
+        strips = self.app.screen._compositor.render_strips()
+        found = []
+        for widget in self.app.screen.query(Painted):
+            region = widget.content_region
+            if not (widget.size and widget.is_on_screen and widget.display):
+                continue
+            for y, line in enumerate(widget.plain().split("\n")[: region.height]):
+                seen = strips[region.y + y].crop(region.x, region.right).text.rstrip()
+                if seen != line.rstrip():
+                    found.append(f"{type(widget).__name__} {y}: {seen!r}, not {line!r}")
+        return found
+
     @property
     def charts(self) -> list[str]:
         """The pictures of the open tab, visible or not."""

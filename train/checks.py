@@ -26,7 +26,7 @@ def check(settings: Settings) -> None:
     check_choice("data", settings.data, (*DATA_SETS, "ufm"))
     _check_common(settings)
     if settings.data == "ufm":
-        _check_ufm(settings)
+        problem_of(settings)
     else:
         _check_images(settings)
 
@@ -149,8 +149,9 @@ def _check_milestones(milestones: tuple[float, ...]) -> None:
     )
 
 
-def _check_ufm(settings: Settings) -> None:
-    Problem(
+def problem_of(settings: Settings) -> Problem:
+    """Return the closed-form problem that a run of the ufm trains; raises UsageError."""
+    return Problem(
         num_classes=settings.num_classes,
         per_class=settings.per_class,
         dim=settings.dim,

@@ -296,6 +296,8 @@ class Experiment:
 
     def interrupted(self, continuation: str) -> Interrupted:
         """Record that the run was stopped; return the error that names how to continue it."""
+        with contextlib.suppress(Exception):  # what is being written would say it goes on
+            self.publisher.drain()
         self._end("interrupted", "stopped by a signal")
         return Interrupted(
             f"interrupted after epoch {self.epoch} of {self.settings.epochs}",

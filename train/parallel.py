@@ -283,9 +283,9 @@ def gpus() -> list[str]:
 
 
 def _gpu_slots(place: Place, workers: int, per_gpu: int) -> list[str | None]:
-    """The GPU of each worker, None for none in particular: one GPU is filled after the other."""
+    """The GPU of each worker, None for none in particular: each GPU has one before any has two."""
     found = gpus() if place.wants_gpu else []
-    slots: list[str | None] = [gpu for gpu in found for _ in range(per_gpu)]
+    slots: list[str | None] = [gpu for _ in range(per_gpu) for gpu in found]
     return [slots[at % len(slots)] if slots else None for at in range(workers)]
 
 

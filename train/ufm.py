@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nccli.ufm import Problem, joint_spectrum, minimiser
+from train.checks import problem_of
 from train.config import Settings
 from train.loop import Capture, capture_sizes
 
@@ -106,18 +107,6 @@ class UnconstrainedFeatures:
             self.weight.copy_(state["weight"])
             self.features.copy_(state["features"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-def problem_of(settings: Settings) -> Problem:
-    """Return the closed-form problem that a run trains."""
-    return Problem(
-        num_classes=settings.num_classes,
-        per_class=settings.per_class,
-        dim=settings.dim,
-        lambda_w=settings.lambda_w,
-        lambda_h=settings.lambda_h,
-        label_smoothing=settings.label_smoothing,
-    )
 
 
 def step_size(problem: Problem) -> float:

@@ -30,14 +30,14 @@ def printing(state: State) -> str:
     if tab == "files":
         shown = state.file_shown
         paths = [] if shown is None else [near(shown[1].path)]
-        return shlex.join(["nccli", "check", "--contents", *paths])
+        return shlex.join(["nccli", "check", *paths, "--contents"])
     if tab == "notes":
         files = [entry.key / RUN_FILE for entry in entries if entry.run.settings]
         return shlex.join(["cat", *map(near, files)]) if files else ""
     if tab == "overview" and state.at_end and _both_losses(state):
         return shlex.join(["nccli", "compare", *(near(entry.key) for entry in entries)])
     name, *options = COMMANDS[tab]
-    return shlex.join(["nccli", name, *options, *(_at(state, entry) for entry in entries)])
+    return shlex.join(["nccli", name, *(_at(state, entry) for entry in entries), *options])
 
 
 def over_epochs(state: State) -> str:

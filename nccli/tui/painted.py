@@ -42,10 +42,8 @@ class Painted(Widget):
             return
         before, size, look = self._rows, self._size_drawn, self._look_drawn
         self._draw()
-        if look != self._look_drawn:
-            self.refresh()
-        elif size != self._size_drawn:
-            return  # Textual paints what it has resized
+        if look != self._look_drawn or size != self._size_drawn:
+            self.refresh()  # what was hidden comes back in its old size: Textual has kept its lines
         elif changed := changed_regions(before, self._rows):
             self.refresh(*changed)
 

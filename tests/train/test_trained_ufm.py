@@ -11,8 +11,9 @@ from tiny import contents, train
 
 from nccli import collapse, hdf5, hessian, ufm
 from nccli.runs import checkpoint_path, read_log
+from train.checks import problem_of
 from train.config import Settings
-from train.ufm import STEPS_PER_EPOCH, UnconstrainedFeatures, problem_of, step_size
+from train.ufm import STEPS_PER_EPOCH, UnconstrainedFeatures, step_size
 
 torch.set_num_threads(1)
 
