@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,22 +34,30 @@ print(slowest)
 """
 
 
-def start_writer(run: Path) -> subprocess.Popen[str]:
-    """A process that publishes one checkpoint after the other."""
+@contextmanager
+def a_writer(run: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that publishes one checkpoint after the other; it ends with the block."""
     words = WRITER.format(tests=str(Path(__file__).parent), run=str(run), count=COUNT)
-    return subprocess.Popen(
+    writer = subprocess.Popen(
         [sys.executable, "-c", words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    with writer:
+        try:
+            yield writer
+        finally:
+            writer.kill()
 
 
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_writer_that_is_followed_never_fails_and_all_it_saved_is_measured(tmp_path, apart):
     run = make_run(tmp_path / "ce", epochs=(1,), status="running")
-    writer = start_writer(run)
 
     async def session(ui: Driver) -> None:
         assert ui.state.follow
-        await ui.until(lambda: writer.poll() is not None, seconds=60)
+        with a_writer(run) as writer:  # from now on: a fast one may end before the UI is there
+            await ui.until(lambda: writer.poll() is not None, seconds=60)
+            _, problems = writer.communicate()
+            assert writer.returncode == 0, problems
         await ui.until(lambda: ui.app.idle and len(ui.state.epochs) == COUNT, seconds=60)
         assert ui.state.epoch == COUNT  # the cursor was at the end, and stayed there
         assert len(ui.state.picked[0].observations) == COUNT
@@ -55,8 +65,6 @@ def test_a_writer_that_is_followed_never_fails_and_all_it_saved_is_measured(tmp_
         await ui.sees("finished")
 
     drive(tmp_path, session, follow_seconds=0.02, measurer=Measurer(apart=apart, cached=True))
-    _, problems = writer.communicate()
-    assert writer.returncode == 0, problems
 
 
 def test_no_file_is_open_once_it_has_been_read(tmp_path):
