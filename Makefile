@@ -5,13 +5,24 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
 EXTRAS := train,figures,cluster,network,test
 
-.PHONY: demo test check format clean digits sample-data pictures install
+.PHONY: demo test torture oldest check format clean digits sample-data pictures install
 
 demo: $(INSTALLED)
 	$(BIN)/nccli demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+# The trials of tests/trust at full length (an hour), with their figures.
+torture: $(INSTALLED)
+	NCCLI_TORTURE=1 $(BIN)/python -m pytest tests/trust
+
+# The oldest versions that pyproject.toml admits read every file format.
+oldest: $(INSTALLED)
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . \
+	  pytest hypothesis $$($(BIN)/python tests/oldest.py)
+	.venv-oldest/bin/python -m pytest tests/trust/test_formats.py tests/test_hdf5.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -54,4 +65,4 @@ pictures: $(INSTALLED)
 	done
 
 clean:
-	rm -rf $(VENV) .venv-bootstrap build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .venv-bootstrap build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nccli.errors import ContentError
+from nccli.errors import ContentError, ShapeError
 from nccli.text import shortlist
 
 FloatArray = NDArray[np.floating[Any]]
@@ -235,10 +235,8 @@ def _classifier_of(weight: NDArray[Any], bias: NDArray[Any] | None) -> Classifie
     )
 
 
-def _wrong_shape(
-    name: str, expected: tuple[object, ...], found: tuple[object, ...]
-) -> ContentError:
-    return ContentError(f"{name} must have shape {_shape(expected)}, got {_shape(found)}")
+def _wrong_shape(name: str, expected: tuple[object, ...], found: tuple[object, ...]) -> ShapeError:
+    return ShapeError(f"{name} must have shape {_shape(expected)}, got {_shape(found)}")
 
 
 def _shape(shape: tuple[object, ...]) -> str:

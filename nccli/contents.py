@@ -1,41 +1,20 @@
-"""What stands in an HDF5 file, read without trusting it: names, shapes, types, attributes.
+"""What stands in an HDF5 file, and what each data set is read for: names, shapes, attributes.
 
-Foreign files are listed too. No data are read, and no link is followed: soft and external links,
-external storage and virtual data sets are named only. What a hostile file could make large is
-bounded: names, depth, attributes, and how much of an attribute is read (`nccli.hdf5_objects`).
+Foreign files are listed too. No data are read, and no link is followed (`nccli.hdf5.listed`).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from h5py import h5a, h5g, h5l, h5o
-
-from nccli.attributes import FORMAT
 from nccli.collapse_report import CollapseReport
 from nccli.errors import InputError
-from nccli.hdf5 import reopened
-from nccli.hdf5_objects import (
-    DAMAGE,
-    Kind,
-    Pairs,
-    as_text,
-    attributes_of,
-    described,
-    is_plain,
-    not_followed,
-    value_of,
-)
+from nccli.hdf5 import Found, Kind, Pairs, list_file
 from nccli.result import quantities, quantity, same_as
 from nccli.validate import Finding
-
-MAX_ITEMS = 500  # our own: a checkpoint has about ten
-MAX_DEPTH = 8  # our own: a checkpoint has two levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +70,14 @@ class Listing:
 
 def contents(path: Path) -> Contents:
     """List a file; raises what `read_checkpoint` raises where it cannot be opened as HDF5."""
-    with reopened(path) as file:
-        root = h5o.open(file.id, b"/")
-        items, more = _tree(root, checkpoint=_is_checkpoint(root))
-        attributes = attributes_of(root)
-        status = path.stat()
+    listed = list_file(path)
     return Contents(
         path=str(path),
-        size=status.st_size,
-        modified=_utc(status.st_mtime),
-        attributes=attributes,
-        items=tuple(items),
-        more=more,
+        size=listed.size,
+        modified=_utc(listed.modified_ns / 1e9),
+        attributes=listed.attributes,
+        items=tuple(_items(listed.found, checkpoint=listed.checkpoint)),
+        more=listed.more,
     )
 
 
@@ -156,8 +131,8 @@ _NOTES = {
     "weight": "one row a class",
     "bias": "one number a class; zero if absent",
 }
-_OF_CLASSIFIER = (b"weight", b"bias")
-_OF_SPLIT = (b"features", b"labels", b"logits")
+_OF_CLASSIFIER = ("weight", "bias")
+_OF_SPLIT = ("features", "labels", "logits")
 
 
 def feeds(role: str) -> tuple[str, ...]:
@@ -172,114 +147,44 @@ def _label(name: str) -> str:
     return name if meaning is None else meaning.label
 
 
-def _is_checkpoint(root: h5g.GroupID) -> bool:
-    """Whether names mean something: the file says that it is ours, or nothing that is read."""
-    if not h5a.exists(root, b"format"):
-        return False
-    attribute = h5a.open(root, b"format")
-    # h5py writes texts with a variable length unless told otherwise; these are not read here
-    return not is_plain(attribute) or value_of(attribute) == FORMAT
+def _items(found: Iterable[Found], *, checkpoint: bool) -> Iterable[Item]:
+    """What stands in a file, each with what it is read for."""
+    parents: list[Found] = []  # from the root to the one at hand
+    for one in found:
+        del parents[one.depth :]
+        item = Item(
+            path=one.path,
+            kind=one.kind,
+            shape=one.shape,
+            dtype=one.dtype,
+            layout=one.layout,
+            size=one.size,
+            note=one.note,
+            depth=one.depth,
+            attributes=one.attributes,
+        )
+        if checkpoint:
+            item = _meaning(parents[-1] if parents else None, one, item)
+        if one.same_as is not None:
+            item = replace(item, note=f"the same object as {one.same_as}")
+        yield item
+        parents.append(one)
 
 
-def _meaning(parent: _Node, name: bytes, item: Item, found: Any) -> Item:
+def _meaning(parent: Found | None, found: Found, item: Item) -> Item:
     """Tell what an item of a checkpoint is read for, or why it is not read."""
     if item.kind not in ("group", "data set") or item.note is not None:
         return item
-    classifier = (name if item.depth == 0 else parent.name) == b"classifier"
+    classifier = (found if parent is None else parent).name == "classifier"
     roles = _OF_CLASSIFIER if classifier else _OF_SPLIT
     if item.kind == "group" and item.depth == 0 and (classifier or _present(found, roles)):
         return item
-    if item.kind == "group" or item.depth != 1 or name not in roles:
+    if parent is None or item.kind == "group" or item.depth != 1 or found.name not in roles:
         return replace(item, note="unknown to nccli")
-    if not classifier and len(_present(parent.group, (b"features", b"labels"))) < 2:
+    if not classifier and len(_present(parent, ("features", "labels"))) < 2:
         return replace(item, note="not read: a split needs features and labels")
-    role = name.decode()
-    return replace(item, feeds=feeds(role), note=_NOTES[role])
+    return replace(item, feeds=feeds(found.name), note=_NOTES[found.name])
 
 
-def _present(group: h5g.GroupID, names: tuple[bytes, ...]) -> list[bytes]:
-    return [name for name in names if group.links.exists(name)]
-
-
-# --- the tree -------------------------------------------------------------------------------------
-
-_UNREADABLE = "cannot be read: damaged, or of a kind that h5py does not know"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Node:
-    item: Item
-    name: bytes = b""
-    group: h5g.GroupID | None = None  # None: nothing to list in it
-    children: list[_Node] = field(default_factory=list)
-
-    def items(self) -> Iterator[Item]:
-        """What stands below, in tree order."""
-        for child in self.children:
-            yield child.item
-            yield from child.items()
-
-
-def _tree(root: h5g.GroupID, *, checkpoint: bool) -> tuple[list[Item], int]:
-    """Level by level, so that one group of many names does not hide its neighbours."""
-    top = _Node(item=Item(path="", kind="group", depth=-1), group=root)
-    seen = {_address(root): "/"}  # a group may hold itself
-    waiting, listed, more = deque([top]), 0, 0
-    while waiting:
-        node = waiting.popleft()
-        room = MAX_ITEMS - listed if node.item.depth + 1 < MAX_DEPTH else 0
-        try:
-            links, left = _links(node.group, room)
-        except DAMAGE:
-            if node is top:
-                raise
-            node.item = replace(node.item, note=_UNREADABLE)
-            continue
-        listed, more = listed + len(links), more + left
-        node.children = [_node(node, name, kind, seen, checkpoint) for name, kind in links]
-        waiting.extend(child for child in node.children if child.group is not None)
-    return list(top.items()), more
-
-
-def _links(group: h5g.GroupID, room: int) -> tuple[list[tuple[bytes, int]], int]:
-    """The first names of a group, each with its type of link, and how many are left out."""
-    found: list[tuple[bytes, int]] = []
-
-    def note(name: bytes, info: h5l.LinkInfo) -> bool | None:
-        found.append((name, info.type))
-        return len(found) >= room or None  # anything but None ends the iteration
-
-    if room > 0 and group.get_num_objs():
-        group.links.iterate(note, info=True)
-    return found, group.get_num_objs() - len(found)
-
-
-def _node(
-    parent: _Node,
-    name: bytes,
-    link: int,
-    seen: dict[tuple[int, int], str],
-    checkpoint: bool,
-) -> _Node:
-    path = f"{parent.item.path}/{as_text(name)}"
-    item = Item(path=path, kind="other", depth=parent.item.depth + 1)
-    try:
-        if link != h5l.TYPE_HARD:
-            return _Node(item=replace(item, **not_followed(parent.group, name, link)))
-        if b"/" in name or name == b".":  # HDF5 would take it for a path, and walk along it
-            return _Node(item=replace(item, note="never followed: its name reads as a path"))
-        found = h5o.open(parent.group, name)
-        item = replace(item, **described(found), attributes=attributes_of(found))
-        item = _meaning(parent, name, item, found) if checkpoint else item
-        address = _address(found)
-    except DAMAGE:
-        return _Node(item=replace(item, note=_UNREADABLE))
-    if address in seen:
-        return _Node(item=replace(item, note=f"the same object as {seen[address]}"))
-    seen[address] = path
-    return _Node(item=item, name=name, group=found if item.kind == "group" else None)
-
-
-def _address(found: Any) -> tuple[int, int]:
-    info = h5o.get_info(found)
-    return info.fileno, info.addr
+def _present(group: Found, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name in group.present]

@@ -6,7 +6,9 @@ NccliError
 ├── InputError            3   an input cannot be used (4 when others of the batch could)
 │   ├── NotFoundError         no such file, run or epoch
 │   ├── FormatError           not a checkpoint nccli can read
+│   │   └── IdentityError         not one at all, or of another version
 │   └── ContentError          a readable checkpoint whose numbers cannot be used
+│       └── ShapeError            arrays that do not fit together
 ├── TrainingError         3   a run could not go on (diverged, disk full)
 └── Interrupted         130   Ctrl-C
 """
@@ -77,8 +79,16 @@ class FormatError(InputError):
     """The file is not a checkpoint that nccli can read."""
 
 
+class IdentityError(FormatError):
+    """The file is no HDF5 file, no checkpoint, or one of a version that is not read."""
+
+
 class ContentError(InputError):
     """The checkpoint can be read, but its numbers cannot be used for what was asked."""
+
+
+class ShapeError(ContentError):
+    """The arrays of the checkpoint do not fit together."""
 
 
 class TrainingError(NccliError):

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,22 @@ _ASKING = threading.Lock()
 
 def publish_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write `content` to `path` atomically and durably; an OSError leaves no trace."""
+    publish(path, lambda file: write_fully(file, content, 0), size=len(content))
+
+
+def publish(path: Path, write: Callable[[int], None], *, size: int) -> None:
+    """Have `write` fill a new file of `size` bytes, given its descriptor, and publish it.
+
+    The room on the disk is taken first, where the system can do so: none is written in vain.
+    """
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _allocate(handle, size)
+            write(handle)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         # mkstemp makes files private; a run on a shared cluster is meant to be read by the group.
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
@@ -35,6 +46,21 @@ def publish_bytes(path: Path, content: bytes | memoryview) -> None:
             Path(temporary).unlink()
         raise
     _sync_directory(path.parent)
+
+
+def write_fully(descriptor: int, content: bytes | memoryview, offset: int) -> None:
+    """Write all of `content` at an offset; raises OSError."""
+    view = memoryview(content)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
 
 
 def publish_json(path: Path, value: Any) -> None:

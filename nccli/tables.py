@@ -232,7 +232,9 @@ def findings_table(findings: Sequence[Finding]) -> RenderableType:
 def _findings(findings: Sequence[Finding]) -> Table:
     table = grid()
     noted = any(finding.notes or not finding.ok for finding in findings)
-    for heading in ("", "file", "epoch", "K", "d", "samples", *(["notes"] if noted else [])):
+    verified = any(finding.integrity != "not checked" for finding in findings)
+    more = [*(["content"] if verified else []), *(["notes"] if noted else [])]
+    for heading in ("", "file", "epoch", "K", "d", "samples", *more):
         table.add_column(heading, overflow="fold")
     for finding in findings:
         mark = Text("✓", style="green") if finding.ok else Text("✗", style="red")
@@ -242,9 +244,13 @@ def _findings(findings: Sequence[Finding]) -> Table:
             _text(Path(finding.path).name),
             *(shown(value) for value in (finding.epoch, finding.num_classes, finding.dim)),
             _text(", ".join(finding.splits)),
+            *([_text(_VERIFIED[finding.integrity])] if verified else []),
             *([_text(notes)] if noted else []),
         )
     return table
+
+
+_VERIFIED = {"ok": "verified", "failed": "not as written", "not checked": ""}
 
 
 # --- cross-entropy beside label smoothing -------------------------------------------------------

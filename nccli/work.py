@@ -14,6 +14,7 @@ from typing import Any
 
 from nccli.batch import CURVED, SCORED
 from nccli.errors import InputError
+from nccli.reader.asking import start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class Work:
 
     def __call__(self, path: Path) -> list[Any | InputError]:
         """Return one result a split, an InputError in the place of one that cannot be used."""
+        start()  # it imports the HDF5 library while this process imports the rest
         found: list[Any | InputError] = importlib.import_module("nccli.answer").answer(path, self)
         return found
 

@@ -141,3 +141,22 @@ def dask_cluster(tmp_path_factory):
         local_directory=str(tmp_path_factory.mktemp("dask")),
     ) as running:
         yield running
+
+
+# --- the figures of a full run of tests/trust (`make torture`), as a table at its end ---
+
+FIGURES = pytest.StashKey[list[tuple[str, str]]]()
+
+
+@pytest.fixture
+def figure(request):
+    """Note a figure: figure(what, found)."""
+    noted = request.config.stash.setdefault(FIGURES, [])
+    return lambda what, found: noted.append((what, found))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if os.environ.get("NCCLI_TORTURE") == "1":
+        terminalreporter.section("figures")
+        for what, found in config.stash.get(FIGURES, []):
+            terminalreporter.write_line(f"{what:44}  {found}")

@@ -21,15 +21,14 @@ from nccli.contents import (
     CALIBRATION,
     FEEDS,
     HESSIAN,
-    MAX_DEPTH,
-    MAX_ITEMS,
     WHERE_NO_LOGITS,
     Contents,
     contents,
     feeds,
 )
 from nccli.errors import FormatError, InputError, NotFoundError
-from nccli.hdf5_objects import MAX_ATTRIBUTES, MAX_TEXT
+from nccli.reader.objects import MAX_ATTRIBUTES, MAX_TEXT
+from nccli.reader.tree import MAX_DEPTH, MAX_ITEMS
 from nccli.result import quantities
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data/runs"

@@ -54,11 +54,11 @@ def test_help_imports_the_command_line_only(words):
 @pytest.mark.parametrize(
     ("command", "allowed"),
     [
-        ("analyze", {"typer", "numpy", "h5py"}),
-        ("calibrate", {"typer", "numpy", "h5py"}),
-        ("check", {"typer", "numpy", "h5py"}),
-        ("hessian", {"typer", "numpy", "h5py", "scipy"}),
-        ("compare", {"typer", "numpy", "h5py", "scipy", "rich"}),
+        ("analyze", {"typer", "numpy"}),
+        ("calibrate", {"typer", "numpy"}),
+        ("check", {"typer", "numpy"}),
+        ("hessian", {"typer", "numpy", "scipy"}),
+        ("compare", {"typer", "numpy", "scipy", "rich"}),
     ],
 )
 def test_analysis_imports_neither_torch_nor_textual_nor_matplotlib(tmp_path, command, allowed):

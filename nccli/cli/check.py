@@ -20,22 +20,32 @@ if TYPE_CHECKING:
 CONTENTS_HELP = (
     "List names, shapes, types and attributes in each file, and what each data set is read for."
 )
+VERIFY_HELP = (
+    "Recompute the content hash: is the content what was written? A file without one fails."
+)
+STRICT_HELP = (
+    "Count as wrong what is unusual but usable: absent classes, other logits, no classifier."
+)
 
 
 def check(
     paths: list[str] = typer.Argument(help=console.PATHS_HELP, show_default=False),
     contents: bool = typer.Option(False, "--contents", help=CONTENTS_HELP),
+    verify: bool = typer.Option(False, "--verify", help=VERIFY_HELP),
+    strict: bool = typer.Option(False, "--strict", help=STRICT_HELP),
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
 ) -> None:
     """Validate checkpoints: say what is wrong, where, and how to mend it.
 
-    Reads every array in full: format, shapes, types, label range, finite numbers. --contents lists
-    what stands in each file, foreign HDF5 files too; links are named and never followed.
+    Four levels: identity (an HDF5 file of our format), structure (names, links, types, shapes,
+    storage), integrity (with --verify: the hash of the content), semantics (finite numbers, labels
+    in range, logits that are W h + b, classes present). --contents lists what stands in each file,
+    foreign HDF5 files too; links are named and never followed.
 
     \b
     Examples:
       nccli check sample_data/runs
-      nccli check 'sample_data/runs/*' --format json
+      nccli check 'sample_data/runs/*' --verify --format json
       nccli check sample_data/runs/digits-mlp-ls0.05-s0@last --contents
     """
     from nccli.render import rendered, resolve_format
@@ -43,7 +53,8 @@ def check(
     from nccli.validate import validate
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
-    findings = [validate(item) for item in expand(console.input_words(paths))]
+    items = expand(console.input_words(paths))
+    findings = [validate(item, verify=verify, strict=strict) for item in items]
     shown = _with_contents(findings) if contents else findings
     if form == "table":
         console.console().print(_table(shown))

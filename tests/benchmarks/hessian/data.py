@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nccli.attributes import as_attributes
 from nccli.checkpoint import Metadata
 from nccli.hdf5 import write_checkpoint
+from nccli.hdf5.writing import as_attributes
 
 SEED = 20240206
 BLOCK_ROWS = 4_096

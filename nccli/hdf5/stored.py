@@ -3,97 +3,101 @@
 Contiguous little-endian data are read straight from the file at the offset that HDF5 names, into
 one buffer that fits a core's cache: as fast as a memory map to within a few percent of an
 analysis, and a file cut short while it is being read is an error, where a map kills the process
-(SIGBUS). It needs no address space of the file's size either. Chunked or compressed data go
-through HDF5, whole rows of chunks at a time, so that no chunk is unpacked twice.
+(SIGBUS). It needs no address space of the file's size either. Chunked or compressed data are
+fetched by the process that opens files, whole rows of chunks at a time, so that no chunk is
+unpacked twice.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from nccli.checkpoint import LazyArray
 from nccli.errors import ContentError, FormatError, locate_errors
 from nccli.identity import Identity
+from nccli.reader.asking import ask
 from nccli.text import plural
 
 LARGEST_VALUE = 1e140  # sums of squares of anything larger overflow a double
 SLAB_BYTES = 32 * 2**20  # at most this much of a chunked data set is unpacked at once
 
-Opener = Callable[[Path], AbstractContextManager[h5py.File]]
-
-_STRAIGHT = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE, h5py.h5t.IEEE_F64LE)
-
-
-def lazy_array(dataset: h5py.Dataset, path: Path, identity: Identity, opener: Opener) -> LazyArray:
-    """Return a data set's rows as a LazyArray that opens the file anew for each reading."""
-    stored = _Stored(
-        path=path,
-        name=dataset.name.strip("/"),
-        identity=identity,
-        shape=dataset.shape,
-        dtype=dataset.dtype,
-        offset=_straight_offset(dataset, identity),
-        chunk_rows=dataset.chunks[0] if dataset.chunks else 1,
-        opener=opener,
-    )
-    return LazyArray(
-        shape=stored.shape,
-        dtype=stored.dtype,
-        reader=stored.rows,
-        streamer=stored.stream,
-        chunk_rows=stored.slab_rows(1) if dataset.chunks else 1,
-    )
-
-
-def _straight_offset(dataset: h5py.Dataset, identity: Identity) -> int | None:
-    """Where the numbers of a contiguous data set begin in the file; None where HDF5 must read."""
-    kind = dataset.id.get_type()
-    if dataset.chunks is not None or not any(kind.equal(one) for one in _STRAIGHT):
-        return None
-    offset: int | None = dataset.id.get_offset()
-    if offset is None or offset + dataset.nbytes > identity.size:
-        return None
-    return offset
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
+class StoredArray:
+    """Where an array stands, as the process that opens files tells it."""
+
     path: Path
-    name: str
+    name: str  # "train/features"
     identity: Identity
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int | None
-    chunk_rows: int
-    opener: Opener
+    dtype: np.dtype[Any]  # in the machine's byte order
+    offset: int | None  # where the numbers begin in the file; None where HDF5 must fetch them
+    chunk_rows: int | None  # None: not chunked
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], path: Path, identity: Identity) -> StoredArray:
+        """Return what is told of an array. Raises FormatError where the file is too short."""
+        stored = cls(
+            path=path,
+            name=told["name"],
+            identity=identity,
+            shape=tuple(told["shape"]),
+            dtype=np.dtype(told["dtype"]),
+            offset=told["offset"],
+            chunk_rows=told["chunk_rows"],
+        )
+        end = None if stored.offset is None else stored.offset + stored.row_bytes * stored.shape[0]
+        if end is not None and end > identity.size:
+            raise FormatError(
+                f"{stored.name} ends at byte {end:,} of {identity.size:,}",
+                remedy="the file was cut short: copy it again, or delete it",
+            )
+        return stored
+
+    def lazy(self) -> LazyArray:
+        """Return its rows as a LazyArray that opens the file anew for each reading."""
+        return LazyArray(
+            shape=self.shape,
+            dtype=self.dtype,
+            reader=self.rows,
+            streamer=self.stream,
+            chunk_rows=self.slab_rows(1) if self.chunk_rows is not None else 1,
+        )
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
-        with locate_errors(self.path):
-            with self.opener(self.path) as file:
-                self._check_identity(self.path)
-                values: NDArray[Any] = file[self.name][start:stop]
-            check_finite(values, self.name, start)
-        return values
+        """Return rows start..stop-1, checked."""
+        step = max(1, min(stop, self.shape[0]) - start)
+        found = [values for _, values in self.stream(start, min(stop, self.shape[0]), step)]
+        return found[0] if found else np.empty((0, *self.shape[1:]), self.dtype)
 
     def stream(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield (first row, at most `step` rows), checked; a block is valid until the next one."""
+        for first, values in self.unchecked(start, stop, step):
+            with locate_errors(self.path):
+                check_finite(values, self.name, first)
+            yield first, values
+
+    def unchecked(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield blocks as they stand in the file, be they finite or not."""
         blocks = self._unpacked if self.offset is None else self._straight
         with locate_errors(self.path):
-            for first, values in blocks(start, stop, step):
-                check_finite(values, self.name, first)
-                yield first, values
+            yield from blocks(start, stop, step)
 
     def _straight(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
         buffer = np.empty((min(step, stop - start), *self.shape[1:]), self.dtype)
-        row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -103,42 +107,53 @@ class _Stored:
             for first in range(start, stop, step):
                 values = buffer[: min(step, stop - first)]
                 assert self.offset is not None
-                _read_fully(descriptor, values, self.offset + first * row_bytes)
+                _read_fully(descriptor, values, self.offset + first * self.row_bytes)
                 yield first, values
             self._check_identity(descriptor)
         finally:
             os.close(descriptor)
 
     def _unpacked(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
-        with self.opener(self.path) as file:
-            self._check_identity(self.path)
-            slabs = self._slabs(file[self.name], start, stop, self.slab_rows(step))
-            slab = next(slabs)
-            for first in range(start, stop, step):
-                missing = min(step, stop - first)
-                pieces = [slab[:missing]]
+        slabs = self._slabs(start, stop, self.slab_rows(step))
+        slab = next(slabs, None)
+        for first in range(start, stop, step):
+            assert slab is not None
+            missing = min(step, stop - first)
+            pieces = [slab[:missing]]
+            slab = slab[missing:]
+            while (missing := missing - len(pieces[-1])) > 0:
+                slab = next(slabs)
+                pieces.append(slab[:missing])
                 slab = slab[missing:]
-                while (missing := missing - len(pieces[-1])) > 0:
-                    slab = next(slabs)
-                    pieces.append(slab[:missing])
-                    slab = slab[missing:]
-                yield first, pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            self._check_identity(self.path)
+            yield first, pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    @staticmethod
-    def _slabs(dataset: h5py.Dataset, start: int, stop: int, height: int) -> Iterator[NDArray[Any]]:
+    def _slabs(self, start: int, stop: int, height: int) -> Iterator[NDArray[Any]]:
         while start < stop:
             last = min((start // height + 1) * height, stop)  # slabs end where chunks end
-            yield dataset[start:last]
+            yield self._slab(start, last)
             start = last
+
+    def _slab(self, start: int, stop: int) -> NDArray[Any]:
+        values = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        ask(
+            "rows",
+            self.path,
+            into=values.reshape(-1).view(np.uint8).data,
+            name=self.name,
+            start=start,
+            stop=stop,
+            identity=asdict(self.identity),
+            size=values.nbytes,
+        )
+        return values
 
     def slab_rows(self, step: int) -> int:
         """How many rows to unpack at once: whole chunks, as far as memory allows."""
-        row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
-        limit = max(1, SLAB_BYTES // max(row_bytes, 1))
-        if self.chunk_rows > limit:
+        height = self.chunk_rows or 1
+        limit = max(1, SLAB_BYTES // max(self.row_bytes, 1))
+        if height > limit:
             return limit  # chunks as tall as this are unpacked more than once
-        return max(self.chunk_rows, min(step, limit) // self.chunk_rows * self.chunk_rows)
+        return max(height, min(step, limit) // height * height)
 
     def _check_identity(self, place: Path | int) -> None:
         if Identity.of(place) != self.identity:

@@ -5,27 +5,21 @@ Low-level calls only: the sizes of things are looked at before anything is read.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5s, h5t
+
+from nccli.reader.found import Kind, Pairs
+from nccli.reader.opening import DAMAGE
 
 MAX_ATTRIBUTES = 64  # of one object
 MAX_VALUE_BYTES = 4096  # of an attribute that is read at all
 MAX_TEXT = 200  # characters of a name or value
 
-# h5py's ways to say "damaged"; one damaged object leaves the others readable
-DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError)
-
-Kind = Literal[
-    "group", "data set", "soft link", "external link", "virtual data set", "external storage",
-    "other",
-]  # fmt: skip
-Pairs = tuple[tuple[str, str], ...]
-
 
 class Described(TypedDict, total=False):
-    """Fields of `nccli.contents.Item`."""
+    """Fields of `nccli.reader.found.Found`."""
 
     kind: Kind
     shape: tuple[int, ...] | None
@@ -81,10 +75,14 @@ _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "
 def _layout(plist: Any) -> str:
     if plist.get_layout() != h5d.CHUNKED:
         return _LAYOUTS.get(plist.get_layout(), "unknown")
-    codes = [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
     chunk = "x".join(str(length) for length in plist.get_chunk())
-    filters = [_FILTERS.get(code, f"filter {code}") for code in codes]
-    return _short(", ".join([f"chunked {chunk}", *filters]))
+    return _short(", ".join([f"chunked {chunk}", *(name for _, name in filters_of(plist))]))
+
+
+def filters_of(plist: Any) -> list[tuple[int, str]]:
+    """Return number and name of each filter that a data set's chunks are packed by."""
+    codes = [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
+    return [(code, _FILTERS.get(code, f"filter {code}")) for code in codes]
 
 
 _CLASSES = {

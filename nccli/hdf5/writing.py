@@ -1,0 +1,126 @@
+"""Writing a checkpoint: hashed, laid out, and published whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nccli.checkpoint import Checkpoint, Metadata
+from nccli.errors import ContentError, locate_errors
+from nccli.hdf5.digest import PIECE_BYTES, content_hash, entry, hash_numbers
+from nccli.publish import publish, write_fully
+from nccli.reader.format import FORMAT, FORMAT_MAJOR, FORMAT_MINOR
+
+Splits = Mapping[str, tuple[NDArray[Any], ...]]
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    splits: Splits,
+    weight: NDArray[Any] | None = None,
+    bias: NDArray[Any] | None = None,
+    metadata: Metadata | None = None,
+) -> None:
+    """Publish a checkpoint atomically.
+
+    splits: {"train": (features (N, d), labels (N,)), "test": (features, labels, logits (N, K))};
+    weight (K, d) and bias (K,) are the classifier. Arrays keep their dtype; they may be memory
+    maps, and are never copied whole.
+    Raises ContentError on arrays that do not fit together, OSError when the disk does not.
+    """
+    from nccli.hdf5.skeleton import make_skeleton  # the HDF5 library, which readers do without
+
+    meta = metadata or Metadata()
+    with locate_errors(Path(path)):
+        Checkpoint.from_arrays(splits, weight=weight, bias=bias, metadata=meta)
+        _check_writable_types(splits, weight, bias)
+        _check_names(splits)
+    arrays = _by_path(splits, weight, bias)
+    hashes = [
+        entry(name, array.dtype, array.shape, hash_numbers(_pieces(array)))
+        for name, array in arrays.items()
+    ]
+    skeleton = make_skeleton(
+        {name: (array.shape, array.dtype) for name, array in arrays.items()},
+        as_attributes(meta, content_hash(meta, FORMAT_MINOR, hashes)),
+    )
+
+    def write(descriptor: int) -> None:
+        for offset, content in skeleton.pieces:
+            write_fully(descriptor, content, offset)
+        for name, array in arrays.items():
+            offset = skeleton.offsets[name]
+            for piece in _pieces(array):
+                plain = np.ascontiguousarray(piece, piece.dtype.newbyteorder("<"))
+                write_fully(descriptor, plain.reshape(-1).view(np.uint8).data, offset)
+                offset += plain.nbytes
+
+    publish(Path(path), write, size=skeleton.size)
+
+
+def _by_path(
+    splits: Splits, weight: NDArray[Any] | None, bias: NDArray[Any] | None
+) -> dict[str, NDArray[Any]]:
+    found = {"classifier/weight": weight, "classifier/bias": bias}
+    for name, arrays in splits.items():
+        for part, array in zip(("features", "labels", "logits"), arrays, strict=False):
+            found[f"{name}/{part}"] = array
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def _pieces(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """Cut an array into rows that fit a core's cache."""
+    step = max(1, PIECE_BYTES // max(1, array.nbytes // max(1, len(array))))
+    return [array[start : start + step] for start in range(0, len(array), step)]
+
+
+def _check_names(splits: Splits) -> None:
+    for name in splits:
+        if "/" in name or name in ("", ".", "classifier") or not name.isprintable():
+            raise ContentError(f"a split cannot be called {name!r}")
+
+
+def _check_writable_types(
+    splits: Splits, weight: NDArray[Any] | None, bias: NDArray[Any] | None
+) -> None:
+    for name, array in _by_path(splits, weight, bias).items():
+        if name.endswith("/labels"):
+            if array.dtype.kind not in "iu":
+                raise ContentError(f"{name} must hold integers, got {array.dtype}")
+        elif array.dtype not in (np.float16, np.float32, np.float64):
+            raise ContentError(f"{name} must be float16, float32 or float64, got {array.dtype}")
+
+
+# --- attributes -----------------------------------------------------------------------------------
+
+
+def as_attributes(metadata: Metadata, content_sha256: str | None = None) -> dict[str, Any]:
+    """Return what is written as root attributes; texts have a fixed length."""
+    head = {"format": FORMAT, "format_version": FORMAT_MAJOR, "format_minor": FORMAT_MINOR}
+    said = dataclasses.asdict(metadata) | {"content_sha256": content_sha256}
+    return {
+        name: _fixed_length(value) for name, value in (head | said).items() if value is not None
+    }
+
+
+def _fixed_length(value: Any) -> Any:
+    if isinstance(value, str):
+        return _texts(value.encode())
+    if isinstance(value, tuple):
+        return _texts([name.encode() for name in value])
+    return value
+
+
+def _texts(encoded: bytes | list[bytes]) -> NDArray[Any]:
+    """An array that h5py writes as UTF-8 of a fixed length."""
+    import h5py
+
+    longest = len(encoded) if isinstance(encoded, bytes) else max(map(len, encoded), default=1)
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", longest or 1))
