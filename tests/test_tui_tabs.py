@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from nccli.checkpoint import Metadata
 from nccli.cli.app import app as command_line
 from nccli.collapse import gram
 from nccli.compare import t_interval
+from nccli.errors import UsageError
 from nccli.hdf5 import read_checkpoint, write_checkpoint
 from nccli.observe import observe
 from nccli.runs import checkpoint_path, read_run
@@ -32,7 +34,9 @@ from nccli.tui.key_commands import commands
 from nccli.tui.measuring import Measurer, found_out
 from nccli.tui.memory import Memory, memory_path
 from nccli.tui.shelf import MOST_BYTES, Shelf
+from nccli.tui.spectra import _over_deltas, sweeps
 from nccli.tui.standing import standing
+from nccli.tui.start import Start, read_levels
 from nccli.tui.view import MODES, TABS, View
 
 NC1 = "train.nc1"
@@ -470,6 +474,84 @@ def test_the_link_that_the_screen_gives_opens_it_again(pair, tmp_path):
     svg = Path(out).read_text().replace("&#160;", " ")
     assert "worst pair" in svg
     assert "at epoch 4" in svg
+
+
+def test_the_link_opens_the_same_mode_rival_zoom_and_thresholds(tmp_path):
+    """Whatever a later session remembers, the picture is the one that the link was taken from."""
+    for delta in (0.0, 0.05, 0.1):
+        make_run(tmp_path / f"run-{delta}", epochs=(1, 2, 3, 4), delta=delta)
+    seen = []
+
+    def lines(ui):
+        return [line.rstrip() for line in ui.text.split("\n")]
+
+    async def session(ui: Driver) -> None:
+        await ui.press("2", "c", "c", "n", "plus", "left")
+        ui.state.view.levels["train.nc1"] = 0.02
+        ui.app.main.renew()
+        await ui.press()
+        seen.append(lines(ui))
+        await ui.press("W", "v")
+        await ui.until(lambda: bool(ui.app.clipboard))
+
+    chosen = [f"run-{delta}" for delta in (0.0, 0.05, 0.1)]
+    words = shlex.split(drive(tmp_path, session, chosen=chosen).clipboard)
+    link = dict(pairwise(words))
+    assert link["--mode"] == "difference"
+    assert link["--rival"] == "LS 0.1"
+    assert link["--zoom"] == "1"
+    assert link["--level"] == "train.nc1=0.02"
+
+    async def again(ui: Driver) -> None:
+        await ui.press()
+        seen.append(lines(ui))
+
+    start = Start(
+        tab=link["--tab"],
+        chosen=chosen,
+        epoch=int(link["--epoch"]),
+        mode=link["--mode"],
+        rival=link["--rival"],
+        zoom=int(link["--zoom"]),
+        levels=read_levels([link["--level"]]),
+    )
+    drive(tmp_path, again, start=start)
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tab", "gram", "--mode", "ratio"], "this tab has no mode 'ratio'; try one of: side by"),
+        (["--tab", "notes", "--mode", "ratio"], "this tab has no mode 'ratio'; open another"),
+        (["--zoom", "9"], "--zoom must be 0 to 6, got 9"),
+        (["--level", "train.nc1"], "--level must be NUMBER=VALUE, got 'train.nc1'"),
+        (["--level", "train.nc9=1"], "no number is called 'train.nc9'; train.nc1"),
+        (["--level", "nc1=1"], "no number is called 'nc1'"),
+    ],
+)
+def test_a_link_to_what_there_is_not_is_a_usage_error(pair, tmp_path, words, message):
+    out = ["--screenshot", str(tmp_path / "a.svg")]
+    found = CliRunner().invoke(command_line, ["view", str(pair), *words, *out])
+    assert isinstance(found.exception, UsageError)
+    assert message in str(found.exception)
+
+
+def test_the_theory_over_delta_has_its_command(pair):
+    """On the Hessian tab W gives one for each group; it prints the curve that is drawn."""
+
+    async def session(ui: Driver) -> None:
+        await ui.press("3")
+        for name, words in sweeps(ui.state):
+            found = CliRunner().invoke(command_line, [*words[1:], "--format", "json"])
+            assert found.exit_code == 0, found.output
+            values = [row["kappa_regularised"] for row in json.loads(found.output)]
+            curve = next(one for one in _over_deltas(ui.state) if one.label.startswith(name))
+            np.testing.assert_allclose(values, curve.y, rtol=1e-6)
+        await ui.press("W")
+        await ui.sees("Its theory over delta: CE")
+
+    drive(pair, session)
 
 
 def test_a_name_that_no_run_has_is_told(pair):

@@ -18,6 +18,7 @@ from nccli.hdf5 import write_checkpoint
 from nccli.runs import checkpoint_path, write_run_file
 from nccli.tui.app import ViewApp
 from nccli.tui.painted import Painted
+from nccli.tui.start import Start
 
 CLASSES, DIM, PER_CLASS = 3, 5, 12
 EPOCHS = (1, 2, 4, 8)
@@ -200,6 +201,8 @@ def drive(
     **options: Any,
 ) -> ViewApp:
     """Run the app without a terminal through a session of keys, from when all is measured."""
+    named = {name: options.pop(name) for name in ("tab", "chosen", "epoch") if name in options}
+    options = {"start": Start(**named)} | options
     app = ViewApp([paths] if isinstance(paths, Path) else paths, **options)
 
     async def go() -> None:

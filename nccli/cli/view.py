@@ -25,6 +25,16 @@ def view(
         None, metavar="RUNS", help="Names of the runs to pick, by commas; * and ? as in a shell."
     ),
     epoch: int | None = typer.Option(None, min=0, help="Put the epoch cursor here."),
+    mode: str | None = typer.Option(
+        None, help="Lay groups beside each other so: overlay, 'side by side', difference, ratio."
+    ),
+    rival: str | None = typer.Option(
+        None, metavar="GROUP", help="Compare the first group with this one: 'LS 0.1'."
+    ),
+    zoom: int = typer.Option(0, min=0, help="Halve the epochs so many times, around the cursor."),
+    level: list[str] | None = typer.Option(
+        None, metavar="NUMBER=VALUE", help="A threshold: train.nc1=0.1. May be repeated."
+    ),
     screenshot: Path | None = typer.Option(None, help="Write one frame as SVG and exit."),
     size: str = typer.Option("140x44", help="Columns x rows of --screenshot."),
     press: str = typer.Option("", help="Keys to press before --screenshot, by commas."),
@@ -36,6 +46,7 @@ def view(
       nccli view
       nccli view sample_data/runs --screenshot screen.svg --size 100x30 --press 2
       nccli view sample_data/runs --tab gram --epoch 50 --screenshot gram.svg
+      nccli view sample_data/runs --tab collapse --mode ratio --level train.nc1=0.1
     """
     from nccli.cli.compare import run_directories
 
@@ -54,7 +65,15 @@ def view(
     frame, keys = (None if screenshot is None else _size(size)), _keys(press)
     from nccli import tui
 
-    start = tui.Start(tab=tab, chosen=chosen, epoch=epoch)
+    start = tui.Start(
+        tab=tab,
+        chosen=chosen,
+        epoch=epoch,
+        mode=mode,
+        rival=rival,
+        zoom=zoom,
+        levels=tui.read_levels(level or []),
+    )
     if screenshot is None or frame is None:
         raise typer.Exit(tui.run(shown, start))
     tui.screenshot(shown, start, size=frame, press=keys, out=screenshot)

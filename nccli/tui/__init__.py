@@ -7,7 +7,6 @@ import gc
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nccli.errors import UsageError
@@ -15,35 +14,23 @@ from nccli.publish import publish_bytes
 from nccli.tui.app import ViewApp
 from nccli.tui.measuring import Measurer
 from nccli.tui.memory import Memory, memory_path
-from nccli.tui.view import TABS
+from nccli.tui.start import USUAL, Start, read_levels
 
-__all__ = ["Start", "run", "screenshot"]
+__all__ = ["Start", "read_levels", "run", "screenshot"]
 
 _FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 QUIET_GARBAGE = (50_000, 50, 1_000)  # allocations, and generations, between collections
 _MOST_SECONDS = 600  # for measuring everything that a screenshot shows; our own limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """Where a session starts: on which tab, with which runs picked, at which epoch."""
-
-    tab: str | None = None
-    chosen: Sequence[str] = ()  # names of runs; none: as `view` would pick
-    epoch: int | None = None
-
-
-def run(paths: Sequence[Path], start: Start = Start()) -> int:
+def run(paths: Sequence[Path], start: Start = USUAL) -> int:
     """Open the terminal UI; return its exit code when the user quits, or a signal ends it.
 
-    Raises UsageError on an unknown tab.
+    Raises UsageError on what no session has.
     """
-    tab = _known(start.tab)
     app = ViewApp(
         paths,
-        tab=tab,
-        chosen=start.chosen,
-        epoch=start.epoch,
+        start=start,
         measurer=Measurer(apart=True, cached=True),
         memory=Memory(memory_path(os.environ)),
     )
@@ -56,7 +43,7 @@ def run(paths: Sequence[Path], start: Start = Start()) -> int:
 
 def screenshot(
     paths: Sequence[Path],
-    start: Start = Start(),
+    start: Start = USUAL,
     *,
     size: tuple[int, int],
     press: Sequence[str] = (),
@@ -65,15 +52,9 @@ def screenshot(
     """Write one frame as SVG: everything measured, then the keys pressed.
 
     The SVG refers to nothing outside itself, and what an earlier session chose plays no part.
-    Raises UsageError where it would show nothing yet after ten minutes, or on an unknown tab.
+    Raises UsageError where it would show nothing yet after ten minutes, or on what no session has.
     """
-    app = ViewApp(
-        paths,
-        tab=_known(start.tab),
-        chosen=start.chosen,
-        epoch=start.epoch,
-        measurer=Measurer(cached=True),
-    )
+    app = ViewApp(paths, start=start, measurer=Measurer(cached=True))
     publish_bytes(out, asyncio.run(_frame(app, size, press)).encode())
 
 
@@ -98,9 +79,3 @@ async def _wait(app: ViewApp) -> None:
             "not everything is measured after ten minutes",
             remedy="run nccli view once: what it has measured is kept",
         ) from None
-
-
-def _known(tab: str | None) -> str | None:
-    if tab is not None and tab not in TABS:
-        raise UsageError(f"unknown tab '{tab}'", remedy=f"try one of: {', '.join(TABS)}")
-    return tab

@@ -25,6 +25,7 @@ from nccli.tui.measuring import Measurer
 from nccli.tui.memory import Memory
 from nccli.tui.messages import Measured, Pick, Scanned
 from nccli.tui.palette import DARK_THEME, LIGHT_THEME, detect_look, prefers_light
+from nccli.tui.start import USUAL, Start
 from nccli.tui.state import State
 from nccli.tui.view import View
 
@@ -60,9 +61,7 @@ class ViewApp(App[None]):
         self,
         paths: Sequence[Path],
         *,
-        tab: str | None = None,
-        chosen: Sequence[str] = (),
-        epoch: int | None = None,
+        start: Start = USUAL,
         follow_seconds: float = FOLLOW_SECONDS,
         measurer: Measurer | None = None,
         memory: Memory | None = None,
@@ -73,9 +72,9 @@ class ViewApp(App[None]):
         self.memory = memory or Memory(None)
         view = View()
         view.recall(self.memory.switches)
-        self._linked, self._usual = tab, view.tab
-        view.tab = tab or view.tab
-        self.session = State(view=view, chosen=chosen, epoch=epoch)
+        self._start, self._usual = start.checked(view), view.remembered
+        start.apply(view)
+        self.session = State(view=view, chosen=start.chosen, epoch=start.epoch, rival=start.rival)
         self.measurer = measurer or Measurer()
         self._scan_began: float | None = None  # None: no listing is under way
         self._follow_seconds = follow_seconds
@@ -164,9 +163,7 @@ class ViewApp(App[None]):
     def on_unmount(self) -> None:
         """The end: nothing is left running, and the next session starts like this one."""
         self.measurer.close()
-        switches = self.session.view.remembered
-        if self._linked is not None and self._linked == switches["tab"]:
-            switches["tab"] = self._usual  # a link is followed once
+        switches = self._start.without(self.session.view.remembered, self._usual)
         self.memory.keep(switches, light=self._light)
 
     # --- switches -------------------------------------------------------------------------------

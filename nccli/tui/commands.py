@@ -12,7 +12,9 @@ from nccli.tui.entry import Entry
 from nccli.tui.explain import Text
 from nccli.tui.paths import near
 from nccli.tui.rows import Line, Row
+from nccli.tui.spectra import sweeps
 from nccli.tui.state import State
+from nccli.tui.view import MODES
 
 COMMANDS = {
     "overview": ("analyze",),
@@ -48,12 +50,21 @@ def over_epochs(state: State) -> str:
 
 
 def reopening(state: State) -> str:
-    """The command that opens this screen again: its runs, its tab and its epoch."""
+    """The command that opens this screen again: runs, tab, epoch, mode, rival, zoom, thresholds."""
     picked = [entry for entry in state.picked if entry.group is not None]
     words = ["nccli", "view", *(near(entry.key) for entry in picked), "--tab", state.view.tab]
     words += ["--compare", "*"]  # all of these, whatever their names hold
     if state.epoch is not None and not state.at_end:
         words += ["--epoch", str(state.epoch)]
+    if state.view.tab in MODES:
+        words += ["--mode", state.view.mode]
+    rival = state.compared[1]
+    if rival is not None and len(state.groups) > 2:
+        words += ["--rival", rival.name]
+    if state.view.zoom:
+        words += ["--zoom", str(state.view.zoom)]
+    for key, level in state.view.levels.items():
+        words += ["--level", f"{key}={level!r}"]
     return shlex.join(words)
 
 
@@ -68,13 +79,14 @@ def text(state: State, width: int) -> Sequence[Row]:
             "calibrate and nccli hessian print the others.",
             "note",
         )
+    if state.view.tab == "hessian":
+        for name, words in sweeps(state):
+            page.rows.append(())
+            page.title(f"Its theory over delta: {name}")
+            page.rows += [(), *_shell_rows(shlex.join(words), state, width)]
     page.rows.append(())
     page.title("This screen again")
     page.rows += [(), *_shell_rows(reopening(state), state, width)]
-    if state.view.zoom or state.view.levels or len(state.groups) > 2:
-        page.paragraph(
-            "With runs, tab and epoch; without zoom, thresholds and what n chose.", "note"
-        )
     return page.rows
 
 

@@ -142,6 +142,30 @@ def _at_cursor(state: State) -> tuple[list[HessianReport], list[str], list[int]]
     return reports, names, kinds
 
 
+def sweeps(state: State) -> list[tuple[str, list[str]]]:
+    """The command that prints each curve over delta, by the name of its group."""
+    reports, names, _ = _at_cursor(state)
+    return [
+        (name, _sweep(report))
+        for report, name in zip(reports, names, strict=True)
+        if report.lambda_w and report.lambda_h
+    ]
+
+
+def _sweep(report: HessianReport) -> list[str]:
+    problem = _problem(report, 0.0)
+    settings = {
+        "--classes": problem.num_classes,
+        "--per-class": problem.per_class,
+        "--dim": problem.dim,
+        "--lambda-w": repr(float(problem.lambda_w)),
+        "--lambda-h": repr(float(problem.lambda_h)),
+        "--sweep": f"delta={DELTAS[0]:g}:{DELTAS[-1]:g}:{len(DELTAS)}",
+    }
+    words = [word for name, value in settings.items() for word in (name, str(value))]
+    return ["nccli", "hessian", *words]
+
+
 def _over_delta(report: HessianReport, label: str, kind: int) -> Series | None:
     from nccli import ufm  # not before it is drawn: it brings numpy in
 

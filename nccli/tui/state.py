@@ -48,6 +48,7 @@ class State:
         view: View | None = None,
         chosen: Sequence[str] = (),
         epoch: int | None = None,
+        rival: str | None = None,
     ) -> None:
         self.look = look
         self.view = view or View()
@@ -69,7 +70,8 @@ class State:
         self._last: dict[Hashable, tuple[Hashable, Any]] = {}
         self._begun_with: set[tuple[Family, str | None]] = set()
         self._listed: Sequence[Listed] = ()
-        self._rival = 0
+        self._rival = 0  # of those beside the first group
+        self._rival_asked_for = rival
         self._file = 0
         self._chosen: set[Path] | None = None  # None: the default picks
         self._cursor: int | None = epoch  # None: at the end
@@ -255,6 +257,9 @@ class State:
         if not self.groups:
             return None, None
         first, *rivals = self.groups
+        for index, group in enumerate(rivals):
+            if group.name == self._rival_asked_for:
+                self._rival, self._rival_asked_for = index, None
         return first, rivals[self._rival % len(rivals)] if rivals else None
 
     def next_rival(self) -> None:
