@@ -15,7 +15,7 @@ test: $(INSTALLED)
 
 # The trials of tests/trust at full length (an hour), with their figures.
 torture: $(INSTALLED)
-	NCCLI_TORTURE=1 $(BIN)/python -m pytest tests/trust
+	NCCLI_TORTURE=1 $(BIN)/python -m pytest tests/trust tests/train/test_experiment.py -k "trust or kill_9"
 
 # The oldest versions that pyproject.toml admits read every file format.
 oldest: $(INSTALLED)

@@ -33,13 +33,15 @@ def analyze(
     Raises InputError where the numbers themselves are bad.
     """
     del split
+    absent: dict[str, str] = {}
     return Observation(
         path=path,
         epoch=checkpoint.metadata.epoch,
-        train=_part(lambda: collapse.analyze(checkpoint, split="train")),
-        test=_part(lambda: collapse.analyze(checkpoint, split="test")),
-        calibration=_part(lambda: _calibration(checkpoint, curves)),
-        hessian=_part(lambda: _hessian(checkpoint, curves)),
+        train=_part("train", absent, lambda: collapse.analyze(checkpoint, split="train")),
+        test=_part("test", absent, lambda: collapse.analyze(checkpoint, split="test")),
+        calibration=_part("calibration", absent, lambda: _calibration(checkpoint, curves)),
+        hessian=_part("hessian", absent, lambda: _hessian(checkpoint, curves)),
+        absent=tuple(absent.items()),
     )
 
 
@@ -56,12 +58,13 @@ def observe(path: Path, *, curves: bool = False, cached: bool = False) -> Observ
     return observation
 
 
-def _part(measure: Callable[[], Part]) -> Part | None:
+def _part(name: str, absent: dict[str, str], measure: Callable[[], Part]) -> Part | None:
     try:
         return measure()
     except ContentError as error:
         if error.source is not None:  # the reader's: the numbers themselves are bad
             raise
+        absent[name] = "; ".join(filter(None, [error.problem, error.remedy]))
         return None
 
 

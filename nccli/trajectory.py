@@ -23,6 +23,11 @@ class Observation:
     test: CollapseReport | None = None
     calibration: CalibrationReport | None = None
     hessian: HessianReport | None = None
+    absent: tuple[tuple[str, str], ...] = ()  # a part that is None, and why
+
+    def why_absent(self, part: str) -> str | None:
+        """Return why a part is None, in the words of its analysis."""
+        return dict(self.absent).get(part)
 
     def value(self, key: str) -> float | None:
         """Return a number by its dotted name: `train.nc1`, `calibration.calibrated.ece`."""

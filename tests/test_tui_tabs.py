@@ -715,7 +715,8 @@ def test_one_class_is_no_crash_and_says_what_is_undefined(tmp_path, size):
             await ui.press(tab)
             await ui.until(lambda: ui.app.idle)
             assert ui.text.strip()
-        assert "class" in ui.text
+            if tab in "234":  # the analysis' own reason
+                assert "class" in " ".join(ui.text.split()), ui.text
 
     drive(tmp_path, session, size=size)
 

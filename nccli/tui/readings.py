@@ -9,7 +9,7 @@ from typing import Any
 from nccli.calibration_report import CalibrationReport, Scores
 from nccli.charts import Reference
 from nccli.collapse_report import CollapseReport
-from nccli.compare import COMPARED, Compared
+from nccli.compare import COMPARED, Compared, Observation
 from nccli.hessian_report import HessianReport
 from nccli.result import Quantity, quantities
 from nccli.tui.entry import Group
@@ -96,18 +96,15 @@ def undefined_because(group: Group, key: str, epoch: int | None) -> list[str]:
     for entry in group.entries:
         observation = entry.at(epoch)
         if observation is not None and observation.value(key) is None:
-            report = getattr(observation, key.split(".")[0])
-            reasons |= dict.fromkeys(_notes(report, key))
+            reasons |= dict.fromkeys(_notes(observation, key))
     return list(reasons)
 
 
-def _notes(report: Any, key: str) -> Sequence[str]:
-    part = key.split(".")[0]
+def _notes(observation: Observation, key: str) -> Sequence[str]:
+    part, name = key.split(".")[0], key.split(".")[-1]
+    report = getattr(observation, part)
     if report is not None:
         notes: Sequence[str] = report.notes
-        return notes or [f"the file does not allow it: {key.split('.')[-1]} is undefined there"]
-    if part in ("train", "test"):
-        return [f"no {part} split, or collapse is not defined for it (nccli analyze says why)"]
-    if part == "hessian":
-        return ["the last-layer Hessian needs the classifier, and two classes (see nccli hessian)"]
-    return ["calibration needs a classifier or logits, and two classes (see nccli calibrate)"]
+        return notes or [f"the file does not allow it: {name} is undefined there"]
+    reason = observation.why_absent(part)
+    return [f"the file does not allow it: {name} is undefined there" if reason is None else reason]

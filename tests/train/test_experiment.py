@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import threading
+import time
 from collections import namedtuple
 
 import numpy as np
@@ -405,11 +407,13 @@ def whole_slow(tmp_path_factory):
     return contents(path)
 
 
+@pytest.mark.parametrize("attempt", range(50 if os.environ.get("NCCLI_TORTURE") == "1" else 1))
 def test_kill_9_leaves_every_checkpoint_readable_and_resume_gives_the_same_bits(
-    whole_slow, tmp_path
+    whole_slow, tmp_path, attempt
 ):
     process = start(SLOW, tmp_path / "run")
-    wait_for(checkpoint_path(tmp_path / "run", 5), process)
+    wait_for(checkpoint_path(tmp_path / "run", 5 + attempt % 18), process)
+    time.sleep(random.Random(attempt).uniform(0, 0.03) if attempt else 0)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
