@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
 EXTRAS := train,figures,cluster,network,test
 
-.PHONY: demo test torture oldest check format clean digits sample-data pictures install
+.PHONY: demo test torture coverage oldest check format clean digits sample-data pictures install
 
 demo: $(INSTALLED)
 	$(BIN)/nccli demo
@@ -16,6 +16,16 @@ test: $(INSTALLED)
 # The trials of tests/trust at full length (an hour), with their figures.
 torture: $(INSTALLED)
 	NCCLI_TORTURE=1 $(BIN)/python -m pytest tests/trust tests/train/test_experiment.py -k "trust or kill_9"
+
+# Branch coverage of what reads, publishes and shows words of files: all of it, or it fails.
+coverage: $(INSTALLED)
+	rm -f .coverage*
+	NCCLI_INLINE=1 $(BIN)/python -m coverage run -p -m pytest tests/test_hdf5.py tests/test_contents.py \
+	  tests/test_precision.py tests/trust/test_hostile.py tests/trust/test_formats.py tests/trust/test_words.py tests/trust/test_corners.py
+	$(BIN)/python -m coverage run -p -m pytest tests/test_hdf5.py tests/trust/test_reader_process.py \
+	  tests/trust/test_publishing.py tests/trust/test_corners.py
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
 
 # The oldest versions that pyproject.toml admits read every file format.
 oldest: $(INSTALLED)

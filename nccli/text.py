@@ -42,11 +42,11 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 def file_size(count: int) -> str:
     """Return a number of bytes for people, in powers of a thousand: `1.2 MB`."""
     size = float(count)
-    for unit in SIZES:
-        if size < 1000 or unit == SIZES[-1]:
+    for unit in SIZES[:-1]:
+        if size < 1000:
             return f"{size:.3g} {unit}"
         size /= 1000
-    return ""
+    return f"{size:.3g} {SIZES[-1]}"
 
 
 def shortlist(items: list[int] | list[str], *, limit: int = 5) -> str:

@@ -103,8 +103,11 @@ def _fork(questions: int, answers: int) -> int:
     with warnings.catch_warnings():  # BLAS has threads, and ends them before a fork
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
-    if pid:
-        return pid
+    return pid or _served(questions, answers)
+
+
+def _served(questions: int, answers: int) -> int:  # pragma: no cover - a fork that writes no file
+    """Answer in a fork until nobody asks any more; never return."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPROF):
