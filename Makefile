@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-# The trials of tests/trust at full length (an hour), with their figures.
+# The trials of tests/trust at full length (half an hour), with their figures.
 torture: $(INSTALLED)
 	NCCLI_TORTURE=1 $(BIN)/python -m pytest tests/trust tests/train/test_experiment.py -k "trust or kill_9"
 

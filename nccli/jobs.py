@@ -175,6 +175,9 @@ class LocalPool(Executor):
 def _prepare() -> None:
     for name in THREAD_VARIABLES:  # read when a process imports numpy: this one has, or will
         os.environ.setdefault(name, "1")
+    # The servers of multiprocessing import from the current directory first, and what stands there
+    # may be anybody's; the workers are told our paths.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     # Now, because multiprocessing starting it later would let SIGINT through to the workers.
     resource_tracker.ensure_running()
 

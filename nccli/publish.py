@@ -83,7 +83,10 @@ def _umask() -> int:
 
 
 def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except PermissionError:  # it may be written to and not be read: then the file is there
+        return
     try:
         os.fsync(descriptor)
     finally:

@@ -244,13 +244,16 @@ def _findings(findings: Sequence[Finding]) -> Table:
             _text(Path(finding.path).name),
             *(shown(value) for value in (finding.epoch, finding.num_classes, finding.dim)),
             _text(", ".join(finding.splits)),
-            *([_text(_VERIFIED[finding.integrity])] if verified else []),
+            *([_text(_verified(finding))] if verified else []),
             *([_text(notes)] if noted else []),
         )
     return table
 
 
-_VERIFIED = {"ok": "verified", "failed": "not as written", "not checked": ""}
+def _verified(finding: Finding) -> str:
+    if finding.integrity == "failed":
+        return "no hash" if finding.content_sha256 is None else "not as written"
+    return "verified" if finding.integrity == "ok" else ""
 
 
 # --- cross-entropy beside label smoothing -------------------------------------------------------

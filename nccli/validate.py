@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from nccli.checkpoint import Checkpoint
+from nccli.checkpoint import BLOCK_BYTES, Checkpoint
 from nccli.errors import (
     ContentError,
     FormatError,
@@ -85,11 +85,11 @@ def validate(item: Path | InputError, *, verify: bool = False, strict: bool = Fa
             epoch=described.metadata.epoch,
             content_sha256=described.content_sha256,
         )
-        checkpoint = checkpoint_of(described, item)
-        finding = _described(finding, checkpoint)
-        if verify:
+        if verify:  # before any number is judged
             _verify(item, described)
             finding = replace(finding, integrity="ok")
+        checkpoint = checkpoint_of(described, item)
+        finding = _described(finding, checkpoint)
         notes = (*newer_minor(described), *_meaning(checkpoint, item))
     except InputError as error:
         return _failed(finding, error)
@@ -176,15 +176,16 @@ def _numbers(checkpoint: Checkpoint, name: str) -> list[str]:
         return []
     weight, bias = checkpoint.classifier.arrays()
     wrong, first = 0, None
-    for rows, features in split.features.blocks():
-        logits = split.logits.rows(rows.start, rows.stop).astype(np.float64)
-        expected = features @ weight.T + bias
+    step = max(1, BLOCK_BYTES // (8 * max(checkpoint.dim, checkpoint.num_classes)))
+    sides = (array.stream(0, split.count, step) for array in (split.features, split.logits))
+    for (start, features), (_, logits) in zip(*sides, strict=True):
+        expected = features.astype(np.float64) @ weight.T + bias
         off = np.linalg.norm(logits - expected, axis=1)
         size = np.linalg.norm(expected, axis=1)
         far = np.flatnonzero(off > LOGITS_TOLERANCE * np.maximum(size, size.mean()))
         wrong += far.size
         if far.size and first is None:
-            first = rows.start + int(far[0])
+            first = start + int(far[0])
     if not wrong:
         return []
     return [

@@ -25,7 +25,6 @@ from nccli.reader.format import FORMAT
 Entry = tuple[str, str, tuple[int, ...], str]  # path, dtype, shape, sha256 of the numbers
 
 PIECE_BYTES = 2**20
-NUMBERS = ("label_smoothing", "weight_decay", "feature_decay")  # 0 and 0.0 are the same
 
 
 def entry(path: str, dtype: np.dtype[Any], shape: tuple[int, ...], sha256: str) -> Entry:
@@ -43,7 +42,10 @@ def hash_numbers(blocks: Iterable[NDArray[Any]]) -> str:
 
 
 def content_hash(metadata: Metadata, minor: int, entries: Iterable[Entry]) -> str:
-    """Return the hash of a checkpoint, as 64 hexadecimal digits."""
+    """Return the hash of a checkpoint, as 64 hexadecimal digits.
+
+    metadata: as it is read, or as `nccli.hdf5.said.as_written` has it: 0 and 0.0 hash differently.
+    """
     said = {
         name: value for name, value in dataclasses.asdict(metadata).items() if value is not None
     }
@@ -51,5 +53,5 @@ def content_hash(metadata: Metadata, minor: int, entries: Iterable[Entry]) -> st
         "attributes": said | {"format": FORMAT, "format_version": 1, "format_minor": minor},
         "data": sorted(entries),
     }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False, default=int)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -17,13 +17,14 @@ from nccli.checkpoint import (
     check_labels,
     count_classes,
 )
-from nccli.errors import locate_errors
+from nccli.errors import FormatError, ShapeError, locate_errors
 from nccli.hdf5.digest import PIECE_BYTES, content_hash, entry, hash_numbers
 from nccli.hdf5.plain_file import check_plain_file
 from nccli.hdf5.stored import StoredArray
 from nccli.identity import Identity
 from nccli.reader.asking import ask
 from nccli.reader.format import FORMAT_MAJOR, FORMAT_MINOR, migrated
+from nccli.reader.limits import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +82,29 @@ def checkpoint_of(described: Described, path: Path) -> Checkpoint:
     lazy = {name: one.lazy() for name, one in described.classifier.items()}
     classifier = Classifier(**lazy) if lazy else None
     with locate_errors(path):
+        _check_whole(described)
         return _assemble(
             classifier,
             {name: _split(arrays) for name, arrays in described.splits.items()},
             described.metadata,
         )
+
+
+def _check_whole(described: Described) -> None:
+    """Refuse what would be held in memory whole and has no business to be so large."""
+    limits = Limits.of_environment()
+    for splits in described.splits.values():
+        rows, labels = splits["features"].shape[0], splits["labels"]
+        if rows and labels.shape[0] != rows:
+            raise ShapeError(f"{labels.name} must have shape ({rows},), got ({labels.shape[0]},)")
+    held = [arrays["labels"] for arrays in described.splits.values()]
+    for array in (*held, *described.classifier.values()):
+        size = array.row_bytes * array.shape[0]
+        if size > limits.whole_bytes:
+            raise FormatError(
+                f"{array.name} takes {size:,} bytes of memory",
+                remedy=f"{limits.variable('whole_bytes')} allows more",
+            )
 
 
 def _metadata(told: dict[str, Any]) -> Metadata:

@@ -79,9 +79,12 @@ class StoredArray:
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows start..stop-1, checked."""
-        step = max(1, min(stop, self.shape[0]) - start)
-        found = [values for _, values in self.stream(start, min(stop, self.shape[0]), step)]
-        return found[0] if found else np.empty((0, *self.shape[1:]), self.dtype)
+        stop = max(start, min(stop, self.shape[0]))
+        whole = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        step = max(1, SLAB_BYTES // max(self.row_bytes, 1))
+        for first, values in self.stream(start, stop, step):
+            whole[first - start : first - start + len(values)] = values
+        return whole
 
     def stream(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (first row, at most `step` rows), checked; a block is valid until the next one."""
@@ -99,7 +102,7 @@ class StoredArray:
     def _straight(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[Any]]]:
         buffer = np.empty((min(step, stop - start), *self.shape[1:]), self.dtype)
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise FormatError(f"vanished while it was being read ({error.strerror})") from None
         try:

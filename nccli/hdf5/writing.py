@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 from nccli.checkpoint import Checkpoint, Metadata
 from nccli.errors import ContentError, locate_errors
 from nccli.hdf5.digest import PIECE_BYTES, content_hash, entry, hash_numbers
+from nccli.hdf5.said import as_attributes, as_written
 from nccli.publish import publish, write_fully
-from nccli.reader.format import FORMAT, FORMAT_MAJOR, FORMAT_MINOR
+from nccli.reader.format import FORMAT_MINOR
+from nccli.reader.limits import Limits
 
 Splits = Mapping[str, tuple[NDArray[Any], ...]]
 
@@ -37,8 +38,10 @@ def write_checkpoint(
     """
     from nccli.hdf5.skeleton import make_skeleton  # the HDF5 library, which readers do without
 
-    meta = metadata or Metadata()
     with locate_errors(Path(path)):
+        meta = as_written(metadata or Metadata())
+        if bias is not None and weight is None:
+            raise ContentError("has a bias and no weight")
         Checkpoint.from_arrays(splits, weight=weight, bias=bias, metadata=meta)
         _check_writable_types(splits, weight, bias)
         _check_names(splits)
@@ -82,6 +85,9 @@ def _pieces(array: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _check_names(splits: Splits) -> None:
+    most = Limits().names - 1  # beside the classifier
+    if len(splits) > most:
+        raise ContentError(f"has {len(splits):,} splits, a reader takes {most:,}")
     for name in splits:
         if "/" in name or name in ("", ".", "classifier") or not name.isprintable():
             raise ContentError(f"a split cannot be called {name!r}")
@@ -96,31 +102,3 @@ def _check_writable_types(
                 raise ContentError(f"{name} must hold integers, got {array.dtype}")
         elif array.dtype not in (np.float16, np.float32, np.float64):
             raise ContentError(f"{name} must be float16, float32 or float64, got {array.dtype}")
-
-
-# --- attributes -----------------------------------------------------------------------------------
-
-
-def as_attributes(metadata: Metadata, content_sha256: str | None = None) -> dict[str, Any]:
-    """Return what is written as root attributes; texts have a fixed length."""
-    head = {"format": FORMAT, "format_version": FORMAT_MAJOR, "format_minor": FORMAT_MINOR}
-    said = dataclasses.asdict(metadata) | {"content_sha256": content_sha256}
-    return {
-        name: _fixed_length(value) for name, value in (head | said).items() if value is not None
-    }
-
-
-def _fixed_length(value: Any) -> Any:
-    if isinstance(value, str):
-        return _texts(value.encode())
-    if isinstance(value, tuple):
-        return _texts([name.encode() for name in value])
-    return value
-
-
-def _texts(encoded: bytes | list[bytes]) -> NDArray[Any]:
-    """An array that h5py writes as UTF-8 of a fixed length."""
-    import h5py
-
-    longest = len(encoded) if isinstance(encoded, bytes) else max(map(len, encoded), default=1)
-    return np.array(encoded, dtype=h5py.string_dtype("utf-8", longest or 1))

@@ -1,7 +1,7 @@
 """The other process: the only one that opens HDF5 files, so that only it can crash, hang or burst.
 
 It is started when the first file is read, and answers one question at a time over a pipe, in
-about a millisecond. What it says is JSON and numbers, checked by who asks. It runs under limits of
+about a millisecond, in JSON and plain numbers. It runs under limits of
 memory and time; when it dies, the question at hand becomes one error, and the next question
 starts it anew (`nccli.reader.child`). It imports h5py while this process imports the rest.
 """
@@ -25,6 +25,9 @@ from nccli.reader.child import start_child
 from nccli.reader.limits import Limits
 
 HEADER = struct.Struct(">I")  # the length of the JSON that follows; then the numbers
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL,
+           signal.SIGSYS)  # fmt: skip
+LONGEST_POLL = 1000.0  # seconds; in milliseconds they must fit an int
 MAX_ANSWER_BYTES = 64 * 2**20  # of JSON; a thousand class names of a kilobyte are one
 
 _REMEDY = "the file is damaged or made to harm: restore or delete it"
@@ -40,13 +43,20 @@ def ask(
     """
     asked = {"question": question, "path": str(path.absolute()), **details}
     with _lock:
-        return _running().answer(asked, into)
+        try:
+            return _running().answer(asked, into)
+        except _KilledError:  # by whom? the file may have nothing to do with it
+            return _running().answer(asked, into)
 
 
 def start() -> None:
     """Start the other process now, so that it is ready when a file is to be read."""
     with _lock:
         _running()
+
+
+class _KilledError(FormatError):
+    pass
 
 
 class _Helper:
@@ -58,7 +68,7 @@ class _Helper:
 
     @property
     def alive(self) -> bool:
-        return self._child.status() is None
+        return self._child.questions >= 0 and self._child.status() is None
 
     def answer(self, asked: dict[str, Any], into: memoryview | None) -> dict[str, Any]:
         self._deadline = time.monotonic() + self._limits.wait_seconds
@@ -91,7 +101,9 @@ class _Helper:
         done = 0
         while done < len(buffer):
             left = self._deadline - time.monotonic()
-            if left <= 0 or not self._poll.poll(1000 * left):
+            if left <= 0 or not self._poll.poll(1000 * min(left, LONGEST_POLL)):
+                if left > LONGEST_POLL:
+                    continue
                 raise FormatError(
                     f"gave no answer within {self._limits.wait_seconds} s",
                     remedy=f"is its disk slow? {self._limits.variable('wait_seconds')}=600 waits "
@@ -110,17 +122,21 @@ class _Helper:
             return FormatError(
                 f"kept the HDF5 library at work for {self._limits.cpu_seconds} s", remedy=_REMEDY
             )
-        if code is not None and code < 0 and code != -signal.SIGKILL:
+        if code is not None and -code in CRASHES:
             name = signal.Signals(-code).name
             return FormatError(f"crashes the HDF5 library ({name})", remedy=_REMEDY)
-        return FormatError(
-            f"the process that read it was ended (exit status {code}; out of memory?)",
-            remedy="run it again; if it happens again, " + _REMEDY,
+        return _KilledError(
+            f"the process that read it was ended from outside (exit status {code})",
+            remedy="out of memory? Run it again; if it happens again, leave the file out",
         )
 
-    def end(self) -> None:
-        """End it now."""
+    def kill(self) -> None:
+        """End it now; whoever waits for its answer is told."""
         self._child.kill()
+
+    def end(self) -> None:
+        """End it now, and forget it."""
+        self.kill()
         self.close()
 
     def close(self) -> None:
@@ -170,6 +186,15 @@ def stop() -> None:
         _helper = None
 
 
+def _leave() -> None:
+    """The end of this process waits for nobody: another thread may be waiting for an answer."""
+    if _lock.acquire(blocking=False):
+        _lock.release()
+        stop()
+    elif _helper is not None:
+        _helper.kill()
+
+
 def _forget() -> None:
     global _lock, _helper
     _lock = threading.Lock()  # the thread that may have held it is not in the child
@@ -178,5 +203,5 @@ def _forget() -> None:
     _helper = None
 
 
-atexit.register(stop)
+atexit.register(_leave)
 os.register_at_fork(after_in_child=_forget)

@@ -108,10 +108,18 @@ def _value(file: h5py.File, name: str, limits: Limits) -> Any:
     kind = found.get_type().get_class()
     if kind in (h5t.VLEN, h5t.REFERENCE, h5t.OPAQUE):
         raise FormatError(f"root attribute '{name}' holds what is never read (lists, references)")
-    if found.get_space().get_simple_extent_type() == h5s.NULL:
+    space = found.get_space()
+    if space.get_simple_extent_type() == h5s.NULL:
         return None
+    if space.get_simple_extent_npoints() == 0:
+        return np.empty(0)
     _check_size(name, found.get_storage_size(), limits)
-    value = file.attrs[name]
+    try:
+        value = file.attrs[name]
+    except TypeError:
+        raise FormatError(
+            f"root attribute '{name}' is of a type that NumPy does not know"
+        ) from None
     if kind == h5t.STRING:  # of a variable length, only the pointers were counted
         _check_size(name, sum(map(len, np.atleast_1d(value).reshape(-1).tolist())), limits)
     return value

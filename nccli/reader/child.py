@@ -28,21 +28,33 @@ _SPAWNED = (
 
 def start_child() -> Child:
     """Start the process that opens files, with a pipe for questions and one for answers."""
-    their_questions, questions = os.pipe()
-    answers, their_answers = os.pipe()
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     # Inherited: Ctrl-C is for the process that prints, and it ends this one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    start = _fork if _may_fork() else _spawn
+    ends: list[int] = []
     try:
-        pid = start(their_questions, their_answers)
+        ends += _pipe()
+        ends += _pipe()
+        their_questions, questions, answers, their_answers = ends
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        start = _fork if _may_fork() else _spawn
+        child = Child(start(their_questions, their_answers), questions, answers)
+        ends = [their_questions, their_answers]
+        return child
     finally:
+        for end in ends:
+            os.close(end)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.close(their_questions)
-        os.close(their_answers)
-    return Child(pid, questions, answers)
+
+
+def _pipe() -> list[int]:
+    """A pipe whose ends are not 0, 1 or 2, even where those are closed."""
+    low = os.pipe()
+    ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in low]
+    for end in low:
+        os.close(end)
+    return ends
 
 
 class Child:
@@ -93,7 +105,7 @@ class Child:
 
 def _may_fork() -> bool:
     alone = threading.active_count() == 1 and threading.current_thread() is threading.main_thread()
-    return alone and "torch" not in sys.modules
+    return (alone and "torch" not in sys.modules) or not sys.executable
 
 
 def _fork(questions: int, answers: int) -> int:
@@ -111,7 +123,8 @@ def _served(questions: int, answers: int) -> int:  # pragma: no cover - a fork t
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPROF):
-            signal.signal(number, signal.SIG_DFL)
+            if callable(signal.getsignal(number)):  # what is ignored (nohup) stays so
+                signal.signal(number, signal.SIG_DFL)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1) if os.environ.get("NCCLI_DEBUG") == "1" else (0, 1, 2):
             os.dup2(nowhere, descriptor)
@@ -131,7 +144,7 @@ def _between(kept: list[int]) -> list[tuple[int, int]]:
 
 
 def _spawn(questions: int, answers: int) -> int:
-    paths = [path or str(Path.cwd()) for path in sys.path]
+    paths = [os.fspath(path) or _here() for path in sys.path]
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_DUP2, questions, 0),
         (os.POSIX_SPAWN_DUP2, answers, 1),
@@ -140,10 +153,18 @@ def _spawn(questions: int, answers: int) -> int:
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-c", _SPAWNED, json.dumps(paths)],
+        # -P: nothing is imported from the current directory before our paths are set
+        [sys.executable, "-P", "-c", _SPAWNED, json.dumps(paths)],
         os.environ | _environment(),
         file_actions=actions,
     )
+
+
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was deleted
+        return ""
 
 
 def _environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from nccli.errors import UsageError
 
 PREFIX = "NCCLI_MAX_"
+LARGEST = 2**50  # what every system call takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Limits:
     chunks: int = 10_000_000  # of one data set
     expansion: int = 1_100  # unpacked over packed: deflate reaches 1,032 at best
     attribute_bytes: int = 2**20  # of one attribute that is read
+    whole_bytes: int = 2**30  # of labels, W or b, which are held in memory
     names: int = 1_000  # in the root
 
     @classmethod
@@ -45,6 +47,6 @@ class Limits:
 
 
 def _positive(text: str, variable: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"{variable} must be a whole number above 0, got {text!r}")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= LARGEST):
+        raise UsageError(f"{variable} must be a whole number from 1 to 2^50, got {text!r}")
     return int(text)

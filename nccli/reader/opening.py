@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,12 @@ from typing import Any
 
 import h5py
 
-from nccli.errors import FormatError, IdentityError, InputError
+from nccli.errors import FormatError, IdentityError, InputError, NotFoundError
 from nccli.identity import Identity
 from nccli.text import plural
+
+_OF_THE_SYSTEM = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE,
+                  errno.ENFILE)  # fmt: skip
 
 # h5py's ways to say "damaged"; one damaged object leaves the others readable
 DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError)
@@ -38,13 +42,22 @@ def opened(path: str) -> Iterator[h5py.File]:
 
 
 def identity_of(path: str) -> dict[str, int]:
-    """Which bytes stand under the path now, for JSON."""
-    found = Identity.of(Path(path))
+    """Which bytes stand under the path now, for JSON. Raises NotFoundError."""
+    try:
+        found = Identity.of(Path(path))
+    except OSError as error:
+        raise _vanished(error) from None
     return {name: getattr(found, name) for name in ("device", "inode", "size", "modified_ns")}
+
+
+def _vanished(error: OSError) -> NotFoundError:
+    return NotFoundError(f"vanished while it was being read ({error.strerror})")
 
 
 def _unopenable(path: str, error: BaseException) -> InputError:
     text = first_line(error)
+    if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+        return NotFoundError(f"cannot be read ({os.strerror(error.errno)})", remedy="try again")
     if "truncated" in text:
         return IdentityError(
             f"truncated HDF5 file ({plural(os.stat(path).st_size, 'byte')} are there)",  # noqa: PTH116

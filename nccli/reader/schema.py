@@ -22,6 +22,7 @@ from nccli.reader.opening import identity_of, opened
 from nccli.text import plural
 
 PARTS = ("features", "labels", "logits")
+MOST_SHARED = 4  # names of the same data; our own limit
 RANKS = {"features": 2, "labels": 1, "logits": 2, "weight": 2, "bias": 1}
 # What NumPy reads as it stands in the file: whole numbers and IEEE floats, lowest byte first
 STRAIGHT = {"<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8"}
@@ -49,7 +50,19 @@ def describe(path: str, *, limits: Limits) -> tuple[dict[str, Any], bytes]:
         }
     if identity_of(path) != before:
         raise FormatError("changed while it was being read", remedy="run it again")
+    _check_sharing(told, before["size"])
     return told, b""
+
+
+def _check_sharing(told: dict[str, Any], size: int) -> None:
+    """Refuse one stretch of a file under many names: each would be read, and take its time."""
+    groups = [told["classifier"] or {}, *(arrays for _, arrays in told["splits"])]
+    stored = sum(one["stored"] for group in groups for one in group.values() if one is not None)
+    if stored > MOST_SHARED * size:
+        raise FormatError(
+            f"names {stored:,} bytes of data in a file of {size:,}",
+            remedy="one data set stands under many names: store each split once",
+        )
 
 
 def rows(
@@ -79,7 +92,8 @@ def _split_names(file: h5py.File, limits: Limits) -> list[str]:
             remedy=f"{limits.variable('names')} allows more",
         )
     # a name that reads as a path would be walked along
-    names = [name for name in file if name != "classifier" and name != "." and "/" not in name]
+    names = [name for name in file if isinstance(name, str)]  # bytes: no text in any encoding
+    names = [name for name in names if name not in ("classifier", ".") and "/" not in name]
     names = [name for name in names if _is_split(file, name)]
     if not names:
         raise FormatError(
@@ -92,13 +106,18 @@ def _split_names(file: h5py.File, limits: Limits) -> list[str]:
 
 def _is_split(file: h5py.File, name: str) -> bool:
     group = _member(file, name)
-    if not isinstance(group, h5py.Group) or "features" not in group:
+    if not isinstance(group, h5py.Group) or not _has(group, "features"):
         return False
-    if "labels" in group:
+    if _has(group, "labels"):
         return True
     if name in ("train", "test"):
         raise FormatError(f"{name}/features is there but {name}/labels is not")
     return False  # an out-of-distribution split has no labels, and nothing here to measure
+
+
+def _has(group: h5py.Group, name: str) -> bool:
+    """Whether a name stands in a group, wherever it leads."""
+    return bool(group.id.links.exists(name.encode()))
 
 
 def _member(group: h5py.Group, name: str) -> Any:
@@ -123,19 +142,20 @@ def _where(group: h5py.Group, name: str) -> str:
 
 
 def _classifier(file: h5py.File, limits: Limits) -> dict[str, Any] | None:
-    if "classifier" not in file:
+    if not _has(file, "classifier"):
         return None
     group = _member(file, "classifier")
-    if not isinstance(group, h5py.Group) or "weight" not in group:
+    if not isinstance(group, h5py.Group) or not _has(group, "weight"):
         raise FormatError("classifier is there but classifier/weight is not")
     return {
-        name: _array(group, name, limits) if name in group else None for name in ("weight", "bias")
+        name: _array(group, name, limits) if _has(group, name) else None
+        for name in ("weight", "bias")
     }
 
 
 def _split(file: h5py.File, name: str, limits: Limits) -> dict[str, Any]:
     group = _group(file, name)
-    return {part: _array(group, part, limits) if part in group else None for part in PARTS}
+    return {part: _array(group, part, limits) if _has(group, part) else None for part in PARTS}
 
 
 def _array(group: h5py.Group, name: str, limits: Limits) -> dict[str, Any]:
@@ -146,6 +166,7 @@ def _array(group: h5py.Group, name: str, limits: Limits) -> dict[str, Any]:
         "dtype": found.dtype.newbyteorder("=").str,
         "offset": _straight_offset(found),
         "chunk_rows": found.chunks[0] if found.chunks else None,
+        "stored": found.id.get_storage_size(),
     }
 
 
@@ -194,6 +215,7 @@ def _check_place(found: h5py.Dataset, where: str) -> None:
 
 
 def _check_type(found: h5py.Dataset, where: str, *, kind: str) -> None:
+    _check_known(found, where)
     told = found.id.get_type().get_class()
     if told in (h5py.h5t.VLEN, h5py.h5t.REFERENCE, h5py.h5t.STRING):
         noun = {h5py.h5t.VLEN: "lists", h5py.h5t.REFERENCE: "references"}.get(told, "text")
@@ -208,9 +230,20 @@ def _check_type(found: h5py.Dataset, where: str, *, kind: str) -> None:
         )
 
 
+def _check_known(found: h5py.Dataset, where: str) -> None:
+    try:
+        found.dtype  # noqa: B018 - h5py looks for a type of NumPy's
+    except TypeError:
+        raise FormatError(
+            f"{where} is of a type that NumPy does not know",
+            remedy="save numbers of 8, 16, 32 or 64 bits",
+        ) from None
+
+
 def _check_cost(found: h5py.Dataset, where: str, limits: Limits) -> None:
     """Refuse what would take far more than the file holds, before it is asked for."""
-    declared, stored = found.size * found.dtype.itemsize, found.id.get_storage_size()
+    declared = found.size * found.id.get_type().get_size()
+    stored = found.id.get_storage_size()
     if declared and not stored:
         raise FormatError(
             f"{where} was declared with shape {found.shape} and never written",
@@ -236,7 +269,7 @@ def _check_chunks(found: h5py.Dataset, where: str, limits: Limits) -> None:
                 f"{where} is packed by {name}, which nccli does not load",
                 remedy="repack it with gzip, or not at all: h5repack -f NONE",
             )
-    chunk = math.prod(found.chunks) * found.dtype.itemsize
+    chunk = math.prod(found.chunks) * found.id.get_type().get_size()
     if chunk > limits.chunk_bytes:
         raise FormatError(
             f"{where} has chunks of {chunk:,} bytes",
@@ -247,4 +280,10 @@ def _check_chunks(found: h5py.Dataset, where: str, limits: Limits) -> None:
         raise FormatError(
             f"{where} is cut into {count:,} chunks",
             remedy=f"repack it in larger ones; {limits.variable('chunks')} allows more",
+        )
+    written = found.id.get_num_chunks()
+    if written < count:
+        raise FormatError(
+            f"{where} was not written whole: {written:,} of {count:,} chunks are there",
+            remedy="its writer died: write it again or delete it",
         )

@@ -24,6 +24,7 @@ from nccli.reader.tree import listing
 Answer = tuple[dict[str, Any], bytes | memoryview]
 QUESTIONS: dict[str, Callable[..., Answer]] = {"describe": describe, "rows": rows, "list": listing}
 
+LONGEST_SECONDS = 1e8  # a timer takes no more
 SLOWEST_BYTES_A_SECOND = 10_000_000  # of any filter: what is asked for in one go may take so long
 
 
@@ -67,7 +68,9 @@ def answer(asked: dict[str, Any], limits: Limits) -> Answer:
     """Answer one question; never raises."""
     question = QUESTIONS[asked.pop("question")]
     seconds = limits.cpu_seconds + asked.get("size", 0) / SLOWEST_BYTES_A_SECOND
-    signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends a process that computes on
+    signal.setitimer(
+        signal.ITIMER_PROF, min(seconds, LONGEST_SECONDS)
+    )  # SIGPROF ends a process that computes on
     try:
         return question(**asked, limits=limits)
     except InputError as error:

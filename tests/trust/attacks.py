@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 
 import h5py
 import numpy as np
@@ -57,7 +58,7 @@ def _virtual(path, source):
 
 
 def _bomb(path, _):
-    """4 GB of zeros in some kilobytes: unpacked chunks of a chunk that was written once."""
+    """4 GB of numbers in some kilobytes."""
 
     def change(file):
         del file["train/features"]
@@ -65,7 +66,61 @@ def _bomb(path, _):
             "train/features", (2**16, 2**13), "f8", chunks=(1024, 2**13), compression="gzip",
             compression_opts=9, fillvalue=0,
         )  # fmt: skip
-        made.id.write_direct_chunk((0, 0), b"x\x9c" + b"\0" * 2000)
+        for start in range(0, 2**16, 1024):
+            made.id.write_direct_chunk((start, 0), b"x\x9c" + b"\0" * 500)
+
+    _edited(path, change)
+
+
+def _tall_labels(path, _):
+    """192 million zeros for the labels of twenty samples, and a W of as many rows."""
+
+    def change(file):
+        packed = zlib.compress(bytes(2**26))
+        del file["train/labels"]
+        made = file.create_dataset("train/labels", (3 * 2**26,), "u1", chunks=(2**26,),
+                                   compression="gzip")  # fmt: skip
+        for start in range(0, 3 * 2**26, 2**26):
+            made.id.write_direct_chunk((start,), packed)
+
+    _edited(path, change)
+
+
+def _tall_weight(path, _):
+    def change(file):
+        packed = zlib.compress(bytes(2**27))
+        del file["classifier/weight"]
+        made = file.create_dataset("classifier/weight", (2**27, 8), "f2", chunks=(2**23, 8),
+                                   compression="gzip")  # fmt: skip
+        for start in range(0, 2**27, 2**23):
+            made.id.write_direct_chunk((start, 0), packed)
+
+    _edited(path, change)
+
+
+def _half_written(path, _):
+    def change(file):
+        del file["train/features"]
+        made = file.create_dataset("train/features", (20, 8), "f8", chunks=(5, 8))
+        made[:5] = 1.0
+
+    _edited(path, change)
+
+
+def _many_names(path, _):
+    def change(file):
+        for index in range(200):
+            file[f"more{index}"] = file["train"]
+
+    _edited(path, change)
+
+
+def _odd_type(path, _):
+    def change(file):
+        del file["train/labels"]
+        kind = h5py.h5t.STD_I32LE.copy()
+        kind.set_size(3)
+        h5py.h5d.create(file["train"].id, b"labels", kind, h5py.h5s.create_simple((20,)))
 
     _edited(path, change)
 
@@ -152,6 +207,23 @@ ATTACKS = {
     "virtual": (_virtual, "keeps its data outside the file"),
     "virtual of itself": (lambda path, _: _virtual(path, path), "keeps its data outside the file"),
     "bomb": (_bomb, "declares 4,294,967,296 bytes and stores"),
+    "tall labels": (_tall_labels, r"train/labels must have shape \(20,\), got \(201326592,\)"),
+    "tall weight": (_tall_weight, "classifier/weight takes 2,147,483,648 bytes of memory"),
+    "half written": (_half_written, "was not written whole: 1 of 4 chunks are there"),
+    "one split of many names": (_many_names, "one data set stands under many names"),
+    "labels of 24 bits": (_odd_type, "train/labels is of a type that NumPy does not know"),
+    "side split that leads out": (
+        lambda path, secret: _edited(
+            path,
+            lambda file: (
+                file.create_group("val").__setitem__(
+                    "features", h5py.ExternalLink(str(secret), "/x")
+                )
+                or file["val"].__setitem__("labels", h5py.SoftLink("/train/labels"))
+            ),
+        ),
+        "is a ExternalLink, which is never followed",
+    ),
     "torn chunk": (_torn_chunk, "HDF5 library cannot read it"),
     "one huge chunk": (
         lambda path, _: _edited(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -94,6 +95,31 @@ def test_what_was_a_group_may_have_become_a_data_set(tmp_path):
     with pytest.raises(FormatError, match="val must be a group, found a data set"):
         schema.rows(str(path), name="val/features", start=0, stop=1, size=8,
                     identity={}, limits=Limits())  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EIO])
+def test_a_file_that_the_system_does_not_give_is_not_called_damaged(tmp_path, monkeypatch, number):
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    path = str(save(tmp_path / "a.h5"))
+    monkeypatch.setattr(h5py, "File", fail)
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        schema.describe(path, limits=Limits())
+
+
+def test_a_file_that_vanishes_before_it_is_opened_is_one_error(tmp_path):
+    with pytest.raises(NotFoundError, match="vanished while it was being read"):
+        asking.ask("describe", tmp_path / "gone.h5")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
+    path = save(tmp_path / "a.h5")
+    features = hdf5.read_checkpoint(path).split("train").features
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FormatError, match="changed while it was being read"):
+        features.load()
 
 
 # --- attributes and objects -----------------------------------------------------------------------
@@ -354,3 +380,16 @@ def test_all_descriptors_but_the_pipes_are_closed_in_a_fork():
 def test_a_file_that_is_gone_is_told(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         content(tmp_path / "gone.h5")
+
+
+def test_a_directory_that_may_not_be_read_takes_files_all_the_same(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refused(path, *words, **options):
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *words, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    publish.publish_bytes(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"

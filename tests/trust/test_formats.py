@@ -166,3 +166,62 @@ def test_the_writer_refuses_names_that_no_reader_would_take(tmp_path, name):
     with pytest.raises(InputError, match="a split cannot be called"):
         hdf5.write_checkpoint(tmp_path / "a.h5", splits={name: arrays})
     assert not list(tmp_path.iterdir())
+
+
+ODD = [
+    {"weight_decay": 0, "label_smoothing": 0},
+    {"feature_decay": 1, "epoch": np.int64(3)},
+    {"label_smoothing": np.float32(0.05), "seed": np.uint8(4)},
+    {"class_names": ()},
+    {"class_names": tuple(f"{index:0121}" for index in range(1000))},
+    {"dataset": "", "architecture": "mid\u20acdle"},
+    {"weight_decay": np.float64(5e-324)},
+]
+
+
+@pytest.mark.parametrize("said", ODD, ids=str)
+def test_whatever_is_written_can_be_verified(tmp_path, said):
+    path = save(tmp_path / "a.h5", **said)
+    assert verified(path)
+    metadata = hdf5.read_checkpoint(path).metadata
+    for name, value in said.items():
+        assert getattr(metadata, name) == value
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"epoch": True}, "epoch must be an integer, got True"),
+        ({"epoch": 5.0}, "epoch must be an integer"),
+        ({"epoch": 2**70}, "epoch must fit 64 bits"),
+        ({"label_smoothing": 1.5}, r"label_smoothing must be in \[0, 1\), got 1.5"),
+        ({"weight_decay": float("nan")}, "weight_decay must be finite and not negative"),
+        ({"weight_decay": True}, "weight_decay must be finite"),
+        ({"weight_decay": [1]}, "weight_decay must be finite"),
+        ({"dataset": 7}, "dataset must be text, got 7"),
+        ({"dataset": "a\0"}, "dataset must not hold NUL characters"),
+        ({"class_names": ("a", "\ud800")}, "class_names must be text that UTF-8 can hold"),
+    ],
+)
+def test_the_writer_refuses_what_no_reader_would_take(tmp_path, said, message):
+    with pytest.raises(InputError, match=message):
+        save(tmp_path / "a.h5", **said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_writer_refuses_a_bias_alone_and_too_many_splits(tmp_path):
+    arrays = (np.ones((4, 2)), np.array([0, 1, 0, 1]))
+    with pytest.raises(InputError, match="has a bias and no weight"):
+        hdf5.write_checkpoint(tmp_path / "a.h5", splits={"train": arrays}, bias=np.ones(2))
+    with pytest.raises(InputError, match="has 1,000 splits, a reader takes 999"):
+        hdf5.write_checkpoint(tmp_path / "a.h5", splits={f"s{i}": arrays for i in range(1000)})
+
+
+def test_the_hash_comes_before_any_number_is_judged(tmp_path):
+    path = save(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file["train/labels"][3] = 99
+    finding = validate(path, verify=True)
+    assert (finding.structure, finding.integrity, finding.semantics) == (
+        "not checked", "failed", "not checked",
+    )  # fmt: skip

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from trials import content, save
@@ -165,7 +168,105 @@ def test_ctrl_c_in_the_middle_of_an_answer_leaves_no_half_answer(tmp_path, monke
 
 def test_a_limit_that_is_no_number_is_a_usage_error():
     with pytest.raises(
-        UsageError, match="NCCLI_MAX_CHUNKS must be a whole number above 0, got '1k"
+        UsageError, match=r"NCCLI_MAX_CHUNKS must be a whole number from 1 to 2.50, got '1k"
     ):
         Limits.of_environment({"NCCLI_MAX_CHUNKS": "1k"})
     assert Limits.of_environment({"NCCLI_MAX_CHUNKS": "7"}).chunks == 7
+
+
+# --- around it ------------------------------------------------------------------------------------
+
+
+def nccli(words, **options):
+    """Run a command line through a shell."""
+    return subprocess.run(
+        ["/bin/sh", "-c", words], capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_do_no_harm(tmp_path, closed):
+    path = save(tmp_path / "a.h5")
+    done = nccli(f"{sys.executable} -m nccli check {path} {closed}")
+    assert done.returncode in ((0,) if closed == "<&-" else (0, 70))
+    assert "damaged" not in done.stderr
+
+
+def test_nohup_is_kept(tmp_path):
+    """What is ignored in the process that asks is ignored in the one that answers."""
+    path = save(tmp_path / "a.h5")
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from nccli.reader import asking\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "asking.start()\n"
+        "os.kill(asking._helper._child._pid, signal.SIGHUP)\n"
+        "print(asking.ask('describe', Path(sys.argv[1]))['metadata']['epoch'])\n"
+        "print(asking._helper._child.status())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True,
+                          timeout=60, check=True)  # fmt: skip
+    assert done.stdout.split() == ["1", "None"]
+
+
+@pytest.mark.parametrize("name", ["json", "select", "nccli", "h5py"])
+def test_nothing_in_the_current_directory_is_imported(tmp_path, name):
+    """Neither by a new interpreter that opens files, nor by the servers of multiprocessing."""
+    path = save(tmp_path / "a.h5")
+    (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
+    code = (
+        "import sys, threading\n"
+        "if __name__ == '__main__':\n"
+        "    from nccli import hdf5\n"
+        "    from nccli.jobs import local_engine\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "    hdf5.read_checkpoint(sys.argv[1])\n"
+        "    with local_engine(1).open(1) as pool:\n"
+        "        print(pool.submit(abs, -7).result())\n"
+    )
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script, path], capture_output=True, text=True,
+                          timeout=60, check=True, cwd=tmp_path)  # fmt: skip
+    assert done.stdout == "7\n"
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_reader_that_was_killed_by_chance_blames_no_file(tmp_path):
+    path = save(tmp_path / "a.h5")
+    content(path)
+    for _ in range(10):
+        os.kill(asking._helper._child._pid, signal.SIGKILL)
+        assert hdf5.read_checkpoint(path).metadata.epoch == 1
+
+
+def test_the_end_of_the_program_waits_for_nobody(tmp_path):
+    path = save(tmp_path / "a.h5")
+    code = (
+        "import os, sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from nccli.reader import asking, child, serve\n"
+        "serve.QUESTIONS['sleep'] = lambda **_: time.sleep(1000)\n"
+        "asking.start()\n"
+        "ask = lambda: asking.ask('sleep', Path(sys.argv[1]))\n"
+        "threading.Thread(target=ask, daemon=True).start()\n"
+        "time.sleep(0.3)\n"
+    )
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", code, path], capture_output=True, timeout=60, check=False)
+    assert time.monotonic() - begin < 30  # and not the minute that an answer may take
+
+
+def test_a_start_that_fails_leaves_nothing_open(monkeypatch):
+    def full(*_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(child, "_fork", full)
+    monkeypatch.setattr(child, "_spawn", full)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with pytest.raises(BlockingIOError):
+            child.start_child()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

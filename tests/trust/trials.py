@@ -19,7 +19,7 @@ def tries(short: int, full: int) -> int:
 
 def save(path, *, epoch=1, count=20, **metadata):
     """Publish a small checkpoint with train, test and logits; it depends on the epoch alone."""
-    rng = np.random.default_rng(epoch)
+    rng = np.random.default_rng(int(epoch))
     labels = np.arange(count) % 5
     weight, bias = rng.normal(size=(5, 8)), rng.normal(size=5)
     splits = {}

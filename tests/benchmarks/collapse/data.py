@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nccli.checkpoint import Metadata
 from nccli.hdf5 import write_checkpoint
-from nccli.hdf5.writing import as_attributes
+from nccli.hdf5.said import as_attributes
 
 SEED = 20240206
 BLOCK_ROWS = 4_096
