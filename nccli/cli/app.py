@@ -18,6 +18,7 @@ from nccli.cli.compare import compare
 from nccli.cli.console import say
 from nccli.cli.demo import demo
 from nccli.cli.hessian import hessian
+from nccli.cli.import_ import import_
 from nccli.cli.sweep import sweep
 from nccli.cli.train import train
 from nccli.cli.view import view
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for command in (train, sweep, analyze, hessian, calibrate, compare, view, check, demo):
     app.command()(command)
+app.command("import")(import_)
 
 
 @app.callback()

@@ -15,6 +15,7 @@ from nccli.errors import locate_errors
 from nccli.hdf5.listed import Found, Kind, Pairs, list_file
 from nccli.hdf5.reading import (
     Described,
+    array_at,
     checkpoint_of,
     computed_hash,
     describe,
@@ -30,6 +31,7 @@ __all__ = [
     "Identity",
     "Kind",
     "Pairs",
+    "array_at",
     "checkpoint_of",
     "computed_hash",
     "describe",

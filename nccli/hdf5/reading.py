@@ -68,6 +68,14 @@ def describe(path: Path) -> Described:
     )
 
 
+def array_at(path: Path, name: str) -> StoredArray:
+    """Return where any data set of any HDF5 file stands. Raises InputError."""
+    with locate_errors(path):
+        check_plain_file(path)
+        told = ask("locate", path, name=name)
+        return StoredArray.of(told["array"], path, Identity(**told["identity"]))
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint: header checked now, numbers fetched (and checked) when asked for.
 

@@ -31,6 +31,7 @@ BUILT_IN_FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # deflate to scale-offset, and h5p
 _REMEDIES = {
     "f": "convert it to float32, float16 or float64 before saving",
     "iu": "save class numbers as int64 (argmax of one-hot rows)",
+    "fiu": "save plain numbers",
 }
 
 
@@ -52,6 +53,30 @@ def describe(path: str, *, limits: Limits) -> tuple[dict[str, Any], bytes]:
         raise FormatError("changed while it was being read", remedy="run it again")
     _check_sharing(told, before["size"])
     return told, b""
+
+
+def locate(path: str, *, name: str, limits: Limits) -> tuple[dict[str, Any], bytes]:
+    """Return where the numbers of any data set of any HDF5 file stand."""
+    before = identity_of(path)
+    with opened(path) as file:
+        found = _numbers(file, name, limits)
+        told = {"identity": before, "array": _placed(found, name)}
+    return told, b""
+
+
+def _numbers(file: h5py.File, name: str, limits: Limits) -> h5py.Dataset:
+    """Look a data set up, one component of its name after the other."""
+    *groups, part = name.strip("/").split("/")
+    group: h5py.Group = file
+    for one in groups:
+        group = _group(group, one)
+    found = _member(group, part)
+    if not isinstance(found, h5py.Dataset):
+        raise FormatError(f"{name} must be a data set, found a group")
+    _check_place(found, name)
+    _check_type(found, name, kind="fiu")
+    _check_cost(found, name, limits)
+    return found
 
 
 def _check_sharing(told: dict[str, Any], size: int) -> None:
@@ -77,8 +102,7 @@ def rows(
 ) -> tuple[dict[str, Any], memoryview]:
     """Return rows start..stop-1 of a data set, `size` bytes in the machine's byte order."""
     with opened(path) as file:
-        group, part = name.split("/")
-        found = _dataset(_group(file, group), part, limits)
+        found = _numbers(file, name, limits)
         values = np.ascontiguousarray(found[start:stop], found.dtype.newbyteorder("="))
     if identity_of(path) != identity or values.nbytes != size:
         raise FormatError("changed while it was being read", remedy="run it again")
@@ -130,15 +154,17 @@ def _member(group: h5py.Group, name: str) -> Any:
     return group[name]
 
 
-def _group(file: h5py.File, name: str) -> h5py.Group:
-    found = _member(file, name)
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    if not _has(parent, name):
+        raise FormatError(f"holds no '{_where(parent, name)}'")
+    found = _member(parent, name)
     if not isinstance(found, h5py.Group):
         raise FormatError(f"{name} must be a group, found a data set")
     return found
 
 
 def _where(group: h5py.Group, name: str) -> str:
-    return f"{group.name.strip('/')}/{name}"
+    return f"{group.name}/{name}".strip("/")
 
 
 def _classifier(file: h5py.File, limits: Limits) -> dict[str, Any] | None:
@@ -159,9 +185,12 @@ def _split(file: h5py.File, name: str, limits: Limits) -> dict[str, Any]:
 
 
 def _array(group: h5py.Group, name: str, limits: Limits) -> dict[str, Any]:
-    found = _dataset(group, name, limits)
+    return _placed(_dataset(group, name, limits), _where(group, name))
+
+
+def _placed(found: h5py.Dataset, name: str) -> dict[str, Any]:
     return {
-        "name": _where(group, name),
+        "name": name,
         "shape": list(found.shape),
         "dtype": found.dtype.newbyteorder("=").str,
         "offset": _straight_offset(found),
@@ -221,7 +250,7 @@ def _check_type(found: h5py.Dataset, where: str, *, kind: str) -> None:
         noun = {h5py.h5t.VLEN: "lists", h5py.h5t.REFERENCE: "references"}.get(told, "text")
         raise FormatError(f"{where} holds {noun}, which are never read", remedy=_REMEDIES[kind])
     if found.dtype.kind not in kind:
-        noun = "floats" if kind == "f" else "integers"
+        noun = {"f": "floats", "iu": "integers"}.get(kind, "numbers")
         raise FormatError(f"{where} must hold {noun}, got {found.dtype}", remedy=_REMEDIES[kind])
     if kind == "f" and found.dtype.itemsize not in (2, 4, 8):
         raise FormatError(

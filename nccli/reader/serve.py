@@ -18,11 +18,16 @@ from typing import Any
 from nccli.errors import InputError
 from nccli.reader.asking import HEADER
 from nccli.reader.limits import Limits
-from nccli.reader.schema import describe, rows
+from nccli.reader.schema import describe, locate, rows
 from nccli.reader.tree import listing
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
-QUESTIONS: dict[str, Callable[..., Answer]] = {"describe": describe, "rows": rows, "list": listing}
+QUESTIONS: dict[str, Callable[..., Answer]] = {
+    "describe": describe,
+    "rows": rows,
+    "locate": locate,
+    "list": listing,
+}
 
 LONGEST_SECONDS = 1e8  # a timer takes no more
 SLOWEST_BYTES_A_SECOND = 10_000_000  # of any filter: what is asked for in one go may take so long
