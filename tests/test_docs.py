@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import h5py
+import numpy as np
 import pytest
 import typer
 
@@ -49,6 +53,23 @@ def beside_sample_data(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "docs" / "study", tmp_path / "docs" / "study")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    _write_what_examples_import()
+
+
+def _write_what_examples_import():
+    """features.npz, f.npy, y.csv, m.safetensors, data.h5, as the examples of import name them."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(30, 5)).astype("f4"), np.arange(30) % 3
+    weight = rng.normal(size=(3, 5)).astype("f4")
+    np.savez("features.npz", features=features, labels=labels, weight=weight)
+    np.save("f.npy", features)
+    Path("y.csv").write_text("label\n" + "\n".join(map(str, labels)))
+    header = {"fc.weight": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, weight.nbytes]}}
+    text = json.dumps(header).encode()
+    size = len(text).to_bytes(8, "little")
+    Path("m.safetensors").write_bytes(size + text + weight.tobytes())
+    with h5py.File("data.h5", "w") as file:
+        file["layer4/train"], file["y"] = features, labels
 
 
 def test_every_command_is_in_the_readme_and_has_examples():
@@ -125,8 +146,6 @@ def test_every_picture_in_the_docs_is_made_by_the_makefile():
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
-    import numpy as np
-
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     names = {
@@ -134,12 +153,14 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
         "labels": np.arange(30) % 3,
         "test_features": rng.normal(size=(30, 5)),
         "test_labels": np.arange(30) % 3,
+        "layer": SimpleNamespace(weight=rng.normal(size=(3, 5)), bias=np.zeros(3)),
         "weight": rng.normal(size=(3, 5)),
         "bias": np.zeros(3),
+        "train_one_epoch": lambda: None,
     }
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     here = [block for block in blocks if "dask_jobqueue" not in block]  # that needs SLURM
     assert (len(blocks), len(here)) == (4, 3)
     for block in here:
         exec(compile(block, "README.md", "exec"), dict(names))
-        assert run(["check", "epoch-00010.h5"]) == 0
+        assert run(["check", "runs/mine" if "recorder" in block else "epoch-00010.h5"]) == 0

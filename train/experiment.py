@@ -26,6 +26,7 @@ from nccli.checkpoint import Checkpoint
 from nccli.errors import FormatError, Interrupted, TrainingError, UsageError
 from nccli.publish import publish_bytes
 from nccli.result import record
+from nccli.run_lock import sole_writer
 from nccli.runs import checkpoint_path
 from nccli.text import file_size, plural
 from train import rundir
@@ -84,7 +85,7 @@ def run(
             follow(settings, path, trainer, team, stop, resumed=standing is Standing.CONTINUE)
             return standing
         stack.enter_context(_disk_errors(path))
-        stack.enter_context(rundir.sole_writer(path))
+        stack.enter_context(sole_writer(path))
         if standing is Standing.START:
             rundir.clear(path)
         experiment = Experiment(

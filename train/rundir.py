@@ -5,15 +5,12 @@ Reading is `nccli.runs`. A kill at any moment leaves every published file whole.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import Enum
 from importlib import metadata
@@ -22,8 +19,8 @@ from typing import Any
 
 import nccli
 from nccli import runs
-from nccli.errors import FormatError, TrainingError, UsageError
-from nccli.publish import publish_bytes, sweep_temporaries
+from nccli.errors import FormatError, UsageError
+from nccli.publish import publish_bytes
 from train.config import Settings, completed
 
 RESUME_FILE = "resume.pt"
@@ -84,33 +81,6 @@ def _check_same_settings(path: Path, record: dict[str, Any], settings: Settings)
                 source=path,
                 remedy="repeat the run's own settings, or write elsewhere with --out",
             )
-
-
-@contextlib.contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
-    """Hold the run directory, made if absent; raises TrainingError while another process holds it.
-
-    The lock is on the open directory itself: a process that dies, however, leaves none behind.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    (path / runs.CHECKPOINT_FOLDER).mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                "another process is training this run",
-                source=path,
-                remedy="wait for it, or stop it",
-            ) from None
-        except OSError:
-            pass  # a file system without locks (some NFS): then the user sees to it
-        for folder in (path, path / runs.CHECKPOINT_FOLDER):
-            sweep_temporaries(folder)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def clear(path: Path) -> None:

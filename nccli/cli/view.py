@@ -46,7 +46,7 @@ def view(
       nccli view
       nccli view sample_data/runs --screenshot screen.svg --size 100x30 --press 2
       nccli view sample_data/runs --tab gram --epoch 50 --screenshot gram.svg
-      nccli view sample_data/runs --tab collapse --mode ratio --level train.nc1=0.1
+      nccli view --tab collapse --mode ratio --level train.nc1=0.1 --screenshot a.svg
     """
     from nccli.cli.compare import run_directories
 

@@ -21,13 +21,14 @@ from tiny import arrays, contents, start, tiny, train, wait_for
 from nccli import collapse, hdf5, runs
 from nccli.errors import FormatError, Interrupted, TrainingError, UsageError
 from nccli.result import record
+from nccli.run_lock import sole_writer
 from nccli.runs import checkpoint_path, read_log, read_run
 from train import experiment, feed
 from train.config import Settings
 from train.networks.chance import Chance
 from train.place import Place
 from train.publisher import Background
-from train.rundir import Standing, sole_writer
+from train.rundir import Standing
 from train.snapshot import checkpoint_bytes
 
 SETTINGS = tiny()
