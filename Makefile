@@ -21,7 +21,7 @@ torture: $(INSTALLED)
 coverage: $(INSTALLED)
 	rm -f .coverage*
 	NCCLI_INLINE=1 $(BIN)/python -m coverage run -p -m pytest tests/test_hdf5.py tests/test_contents.py \
-	  tests/test_precision.py tests/trust/test_hostile.py tests/trust/test_formats.py tests/trust/test_words.py tests/trust/test_corners.py
+	  tests/test_precision.py tests/trust/test_hostile.py tests/trust/test_formats.py tests/trust/test_words.py tests/trust/test_corners.py tests/test_importing.py
 	$(BIN)/python -m coverage run -p -m pytest tests/test_hdf5.py tests/trust/test_reader_process.py \
 	  tests/trust/test_publishing.py tests/trust/test_corners.py
 	$(BIN)/python -m coverage combine -q

@@ -393,3 +393,73 @@ def test_a_directory_that_may_not_be_read_takes_files_all_the_same(tmp_path, mon
     monkeypatch.setattr(os, "open", refused)
     publish.publish_bytes(tmp_path / "a", b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_the_end_of_the_program_stops_an_idle_reader_and_kills_a_busy_one(monkeypatch):
+    class Busy:
+        killed = closed = False
+
+        def kill(self):
+            self.killed = True
+
+        def close(self):
+            self.closed = True
+
+    busy = Busy()
+    monkeypatch.setattr(asking, "_lock", threading.Lock())
+    monkeypatch.setattr(asking, "_helper", busy)
+    with asking._lock:  # another thread waits for an answer
+        asking._leave()
+    assert (busy.killed, busy.closed) == (True, False)
+    monkeypatch.setattr(asking, "_helper", None)
+    with asking._lock:
+        asking._leave()
+    monkeypatch.setattr(asking, "_helper", busy)
+    asking._leave()
+    assert busy.closed
+    assert asking._helper is None
+
+
+def test_a_long_wait_is_cut_into_polls(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.h5")
+    asking.stop()  # the next one takes a while to start
+    monkeypatch.setattr(asking, "LONGEST_POLL", 0.0001)
+    assert content(path)[0].epoch == 1
+
+
+def test_an_attribute_of_an_odd_type_is_told(tmp_path):
+    def change(file):
+        del file.attrs["epoch"]
+        kind = h5py.h5t.STD_I32LE.copy()
+        kind.set_size(3)
+        h5py.h5a.create(file.id, b"epoch", kind, h5py.h5s.create(h5py.h5s.SCALAR))
+
+    path = edited(tmp_path / "a.h5", change)
+    with pytest.raises(FormatError, match="'epoch' is of a type that NumPy does not know"):
+        hdf5.read_checkpoint(path)
+
+
+def test_an_attribute_that_cannot_be_read_leaves_the_others(monkeypatch, tmp_path):
+    path = str(save(tmp_path / "a.h5"))
+    value_of = objects.value_of
+
+    def damaged(attribute):
+        if attribute.name == b"epoch":
+            raise RuntimeError("bad object header")
+        return value_of(attribute)
+
+    monkeypatch.setattr(objects, "value_of", damaged)
+    found = dict(tree.listing(path, limits=Limits())[0]["attributes"])
+    assert found["epoch"] == "cannot be read"
+    assert found["seed"] == "0"
+
+
+def test_a_current_directory_that_was_deleted_is_no_obstacle(monkeypatch, tmp_path):
+    def gone():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(child.Path, "cwd", gone)
+    assert child._here() == ""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert child._here() == str(tmp_path)
