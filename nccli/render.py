@@ -15,7 +15,8 @@ from nccli.errors import UsageError
 from nccli.result import flat, record
 from nccli.text import visible
 
-FORMATS = ("auto", "table", "json", "jsonl", "csv", "md")
+FORMATS = ("auto", "table", "json", "jsonl", "csv", "md", "latex")
+FOR_PEOPLE = ("table", "latex")  # made of the tables; the others are made of the results
 PLAIN = "plain"  # what "auto" means on a pipe: columns between tabs
 
 

@@ -113,11 +113,11 @@ def _work(
 
 def _print_definitions(form: str) -> None:
     from nccli.definitions import definitions, definitions_text
-    from nccli.render import rendered, resolve_format
+    from nccli.render import FOR_PEOPLE, rendered, resolve_format
 
     form = resolve_format(form, terminal=sys.stdout.isatty())
-    if form == "table":
-        console.console().print(definitions_text(definitions()))
+    if form in FOR_PEOPLE:
+        console.show(definitions_text(definitions()), form=form)
     else:
         sys.stdout.write(rendered(definitions(), form=form))
 

@@ -48,7 +48,7 @@ def check(
       nccli check 'sample_data/runs/*' --verify --format json
       nccli check sample_data/runs/digits-mlp-ls0.05-s0@last --contents
     """
-    from nccli.render import rendered, resolve_format
+    from nccli.render import FOR_PEOPLE, rendered, resolve_format
     from nccli.runs import expand
     from nccli.validate import validate
 
@@ -56,8 +56,8 @@ def check(
     items = expand(console.input_words(paths))
     findings = [validate(item, verify=verify, strict=strict) for item in items]
     shown = _with_contents(findings) if contents else findings
-    if form == "table":
-        console.console().print(_table(shown))
+    if form in FOR_PEOPLE:
+        console.show(_table(shown), form=form)
     else:
         sys.stdout.write(rendered(shown, form=form))
     bad = [finding for finding in findings if not finding.ok]

@@ -76,13 +76,13 @@ class _Show:
 
     def print(self, results: Sequence[Any], table: Callable[[], Sequence[RenderableType]]) -> None:
         """Write the results to stdout; the table is made only where it is wanted."""
-        from nccli.render import rendered, resolve_format
+        from nccli.render import FOR_PEOPLE, rendered, resolve_format
 
         form = resolve_format(self.form, terminal=sys.stdout.isatty())
-        if form == "table":
+        if form in FOR_PEOPLE:
             from rich.console import Group
 
-            console.console().print(Group(*table()))
+            console.show(Group(*table()), form=form)
         else:
             sys.stdout.write(rendered(results, form=form))
 

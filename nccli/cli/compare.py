@@ -42,7 +42,7 @@ def compare(
     \b
     Examples:
       nccli compare sample_data/runs
-      nccli compare sample_data/runs --format csv
+      nccli compare sample_data/runs --format latex
       nccli compare sample_data/runs --chart
       nccli compare sample_data/runs --match nc1
       nccli compare sample_data/runs --match nc1 --levels 0.1,0.01 --format json
@@ -160,18 +160,18 @@ def print_comparison(
     from rich.text import Text
 
     from nccli import compare as comparing
-    from nccli.render import rendered
+    from nccli.render import FOR_PEOPLE, rendered
     from nccli.tables import claims_table, comparison_table
 
-    if form != "table":
+    if form not in FOR_PEOPLE:
         rows = [row for other in others for row in comparing.compare(baseline, other)]
         sys.stdout.write(rendered(rows, form=form))
         return
     for other in others:
-        out = console.console()
-        out.print(comparison_table(comparing.compare(baseline, other)))
-        out.print(Text("\nWhat the paper says (arXiv 2402.03979), and what these runs say"))
-        out.print(claims_table(comparing.claims(baseline, other)))
+        console.show(comparison_table(comparing.compare(baseline, other)), form=form)
+        words = "\nWhat the paper says (arXiv 2402.03979), and what these runs say"
+        console.show(Text(words), form=form)
+        console.show(claims_table(comparing.claims(baseline, other)), form=form)
 
 
 def print_charts(groups: Sequence[Sequence[Trajectory]]) -> None:
@@ -195,7 +195,7 @@ def print_matching(
     Raises NotFoundError where no group does.
     """
     from nccli.matching import matched
-    from nccli.render import rendered
+    from nccli.render import FOR_PEOPLE, rendered
 
     found = [(other, matched(baseline, other, metric=metric, levels=levels)) for other in others]
     problems = [_no_level(baseline, other, metric) for other, rows in found if not rows]
@@ -203,12 +203,12 @@ def print_matching(
         raise problems[0]
     for problem in problems:
         console.say(f"nccli: {problem}")
-    if form != "table":
+    if form not in FOR_PEOPLE:
         sys.stdout.write(rendered([row for _, rows in found for row in rows], form=form))
         return len(problems)
     for _, rows in found:
         if rows:
-            _print_levels(rows)
+            _print_levels(rows, form)
     return len(problems)
 
 
@@ -224,17 +224,15 @@ def _no_level(
     )
 
 
-def _print_levels(rows: Sequence[Matched]) -> None:
+def _print_levels(rows: Sequence[Matched], form: str) -> None:
     from rich.text import Text
 
     from nccli.compare import claims_at_equal_nc1
     from nccli.matching_table import matching_table
     from nccli.tables import claims_table
 
-    out = console.console()
-    out.print(matching_table(rows))
+    console.show(matching_table(rows), form=form)
     if rows[0].metric == "nc1":
-        out.print(
-            Text("\nWhat the paper says (arXiv 2402.03979); these runs, at the deepest level")
-        )
-        out.print(claims_table(claims_at_equal_nc1(rows)))
+        words = "\nWhat the paper says (arXiv 2402.03979); these runs, at the deepest level"
+        console.show(Text(words), form=form)
+        console.show(claims_table(claims_at_equal_nc1(rows)), form=form)

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 1.0  # before a single file gets a bar of its own
 NO_INPUT_USED = InputError.exit_code
 
-FORMAT_HELP = "auto, table, json, jsonl, csv or md; auto is a table on a terminal, tabs on a pipe."
+FORMAT_HELP = (
+    "auto, table, json, jsonl, csv, md or latex; auto is a table on a terminal, tabs on a pipe."
+)
 PATHS_HELP = "Files, run directories, globs, RUN@12, RUN@last; - reads paths from stdin."
 FAIL_IF_HELP = "Exit 1 if this is true of any result: 'nc1 > 0.1'."
 SPLIT_HELP = "train, test, another split of the file, or all."
@@ -66,6 +68,16 @@ def console() -> Console:
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
+def show(renderable: RenderableType, *, form: str) -> None:
+    """Print what is for people: on the terminal, or as LaTeX."""
+    if form == "latex":
+        from nccli.latex import latex
+
+        sys.stdout.write(latex(renderable))
+    else:
+        console().print(renderable)
+
+
 def with_chart(form: str, chart: bool) -> str:
     """Return the format to print in: asking for a chart asks for the table that it belongs to."""
     return "table" if chart and form == "auto" else form
@@ -92,7 +104,7 @@ def report(
     these once everything is printed.
     """
     from nccli.condition import Condition
-    from nccli.render import rendered, resolve_format, to_json_line
+    from nccli.render import FOR_PEOPLE, rendered, resolve_format, to_json_line
     from nccli.result import columns
     from nccli.runs import expand
 
@@ -114,9 +126,9 @@ def report(
                 sys.stdout.write("".join(to_json_line(result) for result in good))
                 sys.stdout.flush()
     shown = summary(results) if summary and results else results
-    if form == "table":
+    if form in FOR_PEOPLE:
         if shown:
-            console().print(table(shown))
+            show(table(shown), form=form)
     elif form != "jsonl" or summary is not None:
         sys.stdout.write(rendered(shown, form=form))
     say_notes(shown)

@@ -35,7 +35,7 @@ def run_network(
     from nccli.condition import Condition
     from nccli.network import NetworkReport, analyze
     from nccli.network.loading import load_problem
-    from nccli.render import rendered, resolve_format
+    from nccli.render import FOR_PEOPLE, rendered, resolve_format
     from nccli.result import columns
 
     form = resolve_format(console.with_chart(form, chart), terminal=sys.stdout.isatty())
@@ -48,8 +48,8 @@ def run_network(
             load_problem(spec), curvature=curvature, top=top, probes=probes, steps=steps,
             seed=seed, double=double, name=spec, watch=watch,
         )  # fmt: skip
-    if form == "table":
-        console.console().print(_table(report, chart))
+    if form in FOR_PEOPLE:
+        console.show(_table(report, chart), form=form)
     else:
         sys.stdout.write(rendered([report], form=form))
     console.say_notes([report])
