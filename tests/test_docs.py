@@ -22,7 +22,7 @@ from nccli.tui.view import TABS
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
-SLOW = ("train", "demo")  # run by their own tests; of a sweep its runs are only listed
+SLOW = ("train", "demo", "extract")  # run by their own tests; of a sweep its runs are only listed
 SAMPLE = ROOT / "sample_data"
 
 

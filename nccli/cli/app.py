@@ -17,6 +17,7 @@ from nccli.cli.check import check
 from nccli.cli.compare import compare
 from nccli.cli.console import say
 from nccli.cli.demo import demo
+from nccli.cli.extract import extract
 from nccli.cli.hessian import hessian
 from nccli.cli.import_ import import_
 from nccli.cli.sweep import sweep
@@ -37,6 +38,7 @@ app = typer.Typer(
 for command in (train, sweep, analyze, hessian, calibrate, compare, view, check, demo):
     app.command()(command)
 app.command("import")(import_)
+app.command()(extract)
 
 
 @app.callback()

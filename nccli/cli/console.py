@@ -262,6 +262,17 @@ def progress_over(total: int, what: str) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
+def images_watched() -> Iterator[Callable[[int, int], None] | None]:
+    """Show the images that are done, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with progress() as bar:
+        task = bar.add_task("images", total=None)
+        yield lambda done, total: bar.update(task, advance=done, total=total)
+
+
+@contextmanager
 def _rows_watched() -> Iterator[Callable[[int, int | None], None] | None]:
     """Show the rows of one large file that are done, once it has taken a second."""
     if not sys.stderr.isatty():

@@ -60,7 +60,7 @@ def import_(
     from nccli.importing import Wanted, import_checkpoint
     from nccli.validate import validate
 
-    place = _place(out, epoch, overwrite=overwrite)
+    place = place_of(out, epoch, overwrite=overwrite)
     given = {"features": features or [], "labels": labels or [], "logits": logits or []}
     wanted = Wanted(
         source=source,
@@ -69,7 +69,7 @@ def import_(
         split=split,
         bfloat16=bfloat16,
         first_label=labels_from,
-        metadata=_metadata(
+        metadata=metadata_of(
             loss, smoothing, epoch, seed, weight_decay, dataset, architecture, class_names
         ),
     )
@@ -84,8 +84,8 @@ def import_(
     raise typer.Exit(DONE)
 
 
-def _place(out: Path, epoch: int | None, *, overwrite: bool) -> Path:
-    """Where the checkpoint goes. Raises UsageError rather than replace one."""
+def place_of(out: Path, epoch: int | None, *, overwrite: bool) -> Path:
+    """Return where the checkpoint goes. Raises UsageError rather than replace one."""
     from nccli.runs import checkpoint_path
 
     place = out
@@ -119,7 +119,7 @@ def _parts(given: Mapping[str, Sequence[str]], usual: str) -> dict[str, dict[str
     return found
 
 
-def _metadata(
+def metadata_of(
     loss: str | None,
     smoothing: float | None,
     epoch: int | None,
@@ -129,6 +129,7 @@ def _metadata(
     architecture: str | None,
     class_names: Path | None,
 ) -> Metadata:
+    """Return what the command line says of the training. Raises UsageError or InputError."""
     from nccli.checkpoint import Metadata
     from nccli.hdf5.said import as_written
 

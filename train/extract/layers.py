@@ -1,0 +1,82 @@
+"""The last linear layer of a network, and what goes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nccli.errors import UsageError
+from nccli.text import shortlist
+
+
+def logits_of(output: Any) -> Tensor:
+    """Return the logits that a network gave: a tensor, the first of several, or `.logits`."""
+    if isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    output = getattr(output, "logits", output)
+    if isinstance(output, dict):
+        output = output.get("logits", next(iter(output.values()), None))
+    if not isinstance(output, Tensor):
+        raise UsageError(f"the network gave {type(output).__name__}, no logits")
+    return output
+
+
+@contextmanager
+def inputs_of(layer: nn.Module, into: list[Tensor]) -> Iterator[None]:
+    """Append what goes into a layer to a list, at each pass."""
+    hook = layer.register_forward_pre_hook(lambda _, words: into.append(words[0]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def last_linear(model: nn.Module, images: Tensor, *, name: str | None = None) -> nn.Linear:
+    """Return the named linear layer, or the one whose output the network gives.
+
+    images: a few, to run the network on. Raises UsageError where there is none.
+    """
+    layers = {path: one for path, one in model.named_modules() if isinstance(one, nn.Linear)}
+    if name is not None:
+        if name not in layers:
+            raise UsageError(f"no linear layer is called '{name}'", remedy=_named(layers))
+        return layers[name]
+    seen: list[tuple[nn.Linear, Tensor]] = []
+    hooks = [
+        one.register_forward_hook(lambda layer, _, output: seen.append((layer, output)))
+        for one in layers.values()
+    ]
+    try:
+        with torch.inference_mode():
+            logits = logits_of(model(images))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for layer, output in reversed(seen):
+        if output.numel() != logits.numel():
+            continue
+        if torch.allclose(output.reshape(logits.shape), logits, rtol=0, atol=0, equal_nan=True):
+            return layer
+    raise UsageError(
+        "no linear layer gives the network's output as it is",
+        remedy=f"--layer NAME; {_named(layers)}",
+    )
+
+
+def _named(layers: dict[str, nn.Linear]) -> str:
+    return f"it has: {shortlist(list(layers)[::-1])}" if layers else "it has no linear layer"
+
+
+def as_rows(features: Tensor, layer: nn.Linear) -> Tensor:
+    """Return (N, d) of what went into a layer; raises UsageError on one row a position."""
+    rows = features.reshape(features.shape[0], -1)
+    if rows.shape[1] != layer.in_features:
+        raise UsageError(
+            f"the layer sees {tuple(features.shape[1:])} of a sample, not d = {layer.in_features}",
+            remedy="name the layer behind the pooling: --layer NAME",
+        )
+    return rows
