@@ -231,6 +231,24 @@ def _fills(text: str, size: tuple[int, int]) -> bool:
 
 
 @needs_tmux
+def test_a_word_of_a_new_size_that_never_comes_is_missed_for_a_moment_only(server, runs):
+    """A signal may be lost on the way, or be blocked by whatever started the UI."""
+    code = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH}); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    pane = Pane(server, "blocked")
+    words = [sys.executable, "-c", code, *VIEW[1:], str(runs)]
+    state = shlex.quote(str(runs / "state" / "blocked"))
+    pane.run(f"XDG_STATE_HOME={state} {shlex.join(words)}")
+    pane.until(lambda text: "1 Overview" in text and _fills(text, SIZE))
+    for size in ((120, 40), (50, 15), SIZE):
+        pane.resize(*size)
+        pane.until(lambda text, size=size: _fills(text, size))
+    pane.press("q")
+
+
+@needs_tmux
 def test_ctrl_c_does_not_end_it(pane):
     pane.press("C-c")
     pane.press("2")  # keys are obeyed in turn: when this one is, ctrl-c has been

@@ -114,6 +114,7 @@ def teamwork(device: str) -> Iterator[Team]:
     rank, size = distributed.get_rank(), distributed.get_world_size()
     try:
         yield Team(rank=rank, size=size, device=device)
+        distributed.barrier()  # none leaves while another still talks: it would be aborted
     except RuntimeError as error:
         if not any(word in str(error).lower() for word in ("connection", "gloo", "nccl")):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -13,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from textual import events
 from textual.app import App
 from textual.driver import Driver
+from textual.geometry import Size
 
 from nccli.tui import loading
 from nccli.tui.card import SMALLEST
@@ -116,8 +119,15 @@ class ViewApp(App[None]):
             loading.start_scan(self.paths, self.post_message)
 
     def _look_again(self) -> None:
+        self._notice_size()
         if self.session.follow and time.monotonic() >= self._next_look:
             self._scan()
+
+    def _notice_size(self) -> None:
+        """Take over the terminal's size: its word that it was resized may never come through."""
+        size = self.size if self.is_headless else Size(*shutil.get_terminal_size())
+        if size != self.size:
+            self.post_message(events.Resize(size, size))
 
     def measure_next(self) -> None:
         """Find out what the screen wants and has not, if nothing is under way."""
