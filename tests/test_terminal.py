@@ -29,6 +29,7 @@ MOST_SECONDS = 30
 BETWEEN_LOOKS = 0.05  # seconds
 SIZE = (80, 24)
 EARLIER = "what was here before"
+NOT_INHERITED = ("TMUX", "NO_COLOR", "ENV", "COLUMNS", "LINES")  # the last two would fix the size
 GREYS_OF_256 = {0, 7, 8, 15, 16, 231, *range(232, 256)}
 GREYS_OF_16 = {30, 37, 39, 40, 47, 49, 90, 97, 100, 107}
 VIEW = (sys.executable, "-m", "nccli", "view")
@@ -101,7 +102,7 @@ class Server:
     """A tmux server of our own, its socket in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        inherited = {k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR", "ENV")}
+        inherited = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
         self._environment = inherited | {
             "TMUX_TMPDIR": str(folder),
             "LC_ALL": "C.UTF-8",
