@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 
@@ -15,6 +16,10 @@ from tui_runs import make_pair
 from nccli.checkpoint import Checkpoint, Metadata
 from nccli.reader import asking, serve
 from nccli.reader.limits import Limits
+
+# A suite in the background of a script is told to ignore Ctrl-C, and what it starts would be too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def network(

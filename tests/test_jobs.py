@@ -199,8 +199,6 @@ def long_batch(folder):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a job in the background of a script ignores SIGINT, and hands that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert json.loads(process.stdout.readline())["nc1"] > 0
     return process
