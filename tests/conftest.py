@@ -141,13 +141,20 @@ def seeds(tmp_path_factory):
 def dask_cluster(tmp_path_factory):
     """Two worker processes of Dask on this machine."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-        local_directory=str(tmp_path_factory.mktemp("dask")),
-    ) as running:
+    import dask
+
+    # a worker that was killed comes back on a busy machine, too: Dask gives it 15 s, then none
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"})
+    with (
+        patient,
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        ) as running,
+    ):
         yield running
 
 

@@ -187,21 +187,26 @@ def test_ten_thousand_paths_on_stdin(call, monkeypatch, jobs):
 LONG = 2_000  # files; far more than are done before a signal comes, on any machine
 
 
+@contextlib.contextmanager
 def long_batch(folder):
     """Start a batch of half a minute as its own process group, and wait until it is under way."""
     original = folder / "toy-ce-s0/checkpoints/epoch-00001.h5"
     for number in range(LONG):
         os.link(original, folder / f"copy-{number:04}.h5")
     words = ["analyze", str(folder), "-j", "2", "-f", "jsonl", "--no-cache"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "nccli", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert json.loads(process.stdout.readline())["nc1"] > 0
-    return process
+    ) as process:
+        try:
+            assert json.loads(process.stdout.readline())["nc1"] > 0
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def is_gone(group, seconds=20.0):
