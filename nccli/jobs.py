@@ -13,6 +13,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,10 @@ _Task = tuple["Future[Any]", bytes]
 # One BLAS thread a worker: there is a worker a core, and threads that wait for each other on a
 # busy machine are slower than none. Set the variable yourself to have it otherwise.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+# Ctrl-C may strike between the taking of a future's lock and the line that gives it back. Who
+# waits for that lock never ends; nobody needs it by then.
+PATIENCE_SECONDS = 2.0
 
 
 class WorkerDied(BrokenExecutor):
@@ -115,13 +120,14 @@ class LocalPool(Executor):
         for _ in self._threads:
             self._tasks.put(None)
         if wait:
+            deadline = time.monotonic() + PATIENCE_SECONDS
             for thread in self._threads:
-                thread.join()
+                thread.join(max(deadline - time.monotonic(), 0) if self._killed else None)
 
     def kill(self) -> None:
         """End all workers now; what they were on is lost, what is queued is cancelled."""
+        self._killed = True
         with self._lock:
-            self._killed = True
             for process in self._processes:
                 process.kill()
         self.shutdown(cancel_futures=True)

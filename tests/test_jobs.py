@@ -12,16 +12,19 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import BrokenExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nccli.batch import each
 from nccli.cli.app import run
 from nccli.errors import ContentError, InputError
+from nccli.interrupts import interruptible
 from nccli.jobs import LocalPool, WorkerDied, local_engine
 
 # --- work that the workers import from here -----------------------------------------------------
@@ -128,6 +131,39 @@ def test_leaving_early_ends_the_workers_at_once():
     answers.close()
     assert time.monotonic() - left < 10
     assert not multiprocessing.active_children()
+
+
+def test_ctrl_c_waits_while_a_lock_is_being_taken():
+    """Interrupted within `Condition.__enter__`, the lock would be taken and never given back."""
+    calls = []
+    lock = SimpleNamespace(
+        acquire=None,
+        release=None,
+        __enter__=partial(os.kill, os.getpid(), signal.SIGINT),
+        __exit__=lambda *_: calls.append("given back"),
+    )
+
+    def hold():
+        with threading.Condition(lock):
+            calls.append("taken")
+            time.sleep(60)
+
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        hold()
+    assert calls == ["taken", "given back"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_that_leaves_a_futures_lock_behind_holds_nothing_up():
+    pool = LocalPool(1)
+    future = pool.submit(time.sleep, 60)
+    while not future.running():
+        time.sleep(0.01)
+    with future._condition:  # what an interrupt within `Future.result` may leave so
+        pool.kill()
+        assert not multiprocessing.active_children()
+    pool.shutdown()
+    assert isinstance(future.exception(timeout=60), WorkerDied)
 
 
 def sleep(path):

@@ -8,6 +8,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from nccli.interrupts import interrupt
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,9 +41,9 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise KeyboardInterrupt
+            interrupt(number, frame)
         self.requested = True
 
 

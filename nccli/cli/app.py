@@ -24,6 +24,7 @@ from nccli.cli.sweep import sweep
 from nccli.cli.train import train
 from nccli.cli.view import view
 from nccli.errors import BUG, DONE, InputError, Interrupted, NccliError
+from nccli.interrupts import interruptible
 from nccli.text import visible
 
 app = typer.Typer(
@@ -57,7 +58,8 @@ def run(arguments: Sequence[str]) -> int:
     if not debug:
         warnings.simplefilter("ignore")  # numpy's warnings are for developers
     try:
-        return _run(arguments)
+        with interruptible():
+            return _run(arguments)
     except NccliError as error:
         return _told(error, debug)
     except (KeyboardInterrupt, typer.Abort):
