@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nccli.result import quantities, quantity, same_as
+from nccli.result import Shown, quantities, quantity, same_as
 
 _GUO = "Guo et al. 2017 (arXiv 1706.04599)"
 _NIXON = "Nixon et al. 2019 (arXiv 1904.01685)"
@@ -219,7 +219,7 @@ INTERVALS = tuple(field.name for field in fields(ScoreIntervals))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationReport:
+class CalibrationReport(Shown):
     """Calibration of one (checkpoint, split) before and after recalibration."""
 
     path: str | None = quantity("file", "the checkpoint file")

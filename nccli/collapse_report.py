@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nccli.result import quantity
+from nccli.result import Shown, quantity
 
 _ZHU = "Zhu et al. 2021 (arXiv 2105.02375)"
 _PAPYAN = "Papyan, Han & Donoho 2020 (arXiv 2008.08186)"
@@ -31,7 +31,7 @@ _IN_ONE = "Zhu et al. measure norms and angles in one number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollapseReport:
+class CollapseReport(Shown):
     """Neural-collapse metrics of one (checkpoint, split); None is undefined, `notes` say why."""
 
     path: str | None = quantity("file", "the checkpoint file, as it was named")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nccli.result import quantity
+from nccli.result import Shown, quantity
 
 _UFM = "closed form of the unconstrained feature model at the same K, n, lambda_w, lambda_h, delta"
 
@@ -48,7 +48,7 @@ class ClassKappa:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HessianReport:
+class HessianReport(Shown):
     """Last-layer conditioning of one (checkpoint, split); theory_ is the closed form beside it."""
 
     path: str | None = quantity("file", "the checkpoint file")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from nccli.changes import STUDENT, Change, Method, change_of_means, change_of_pairs, spread_of
-from nccli.result import Better, quantity
+from nccli.result import Better, Shown, quantity
 from nccli.trajectory import Trajectory
 
 
@@ -55,7 +55,7 @@ COMPARED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Shown):
     """One quantity in two groups of runs, paired by seed."""
 
     key: str = quantity("quantity", "dotted name of the number", default="")

@@ -50,13 +50,15 @@ def charts() -> dict[str, Chart]:
         for row in COMPARED
     ]
     found += [
-        Chart(name="reliability", means="confidence and accuracy, bin by bin", plot=_reliability),
-        Chart(name="reliability-after", means="the same after temperature scaling", plot=_after),
-        Chart(name="gram", means="cosines of the angles between class means", plot=_gram),
-        Chart(name="spectrum", means="eigenvalues of the W block, the UFM's over them",
-              plot=_spectrum),
-        Chart(name="density", means="density of the eigenvalues of the W block", plot=_density),
-    ]  # fmt: skip
+        Chart(name=name, means=means, plot=plot)
+        for name, means, plot in (
+            ("reliability", "confidence and accuracy, bin by bin", _reliability),
+            ("reliability-after", "confidence and accuracy after temperature scaling", _after),
+            ("gram", "cosines of the angles between class means", _gram),
+            ("spectrum", "eigenvalues of the W block, the UFM's over them", _spectrum),
+            ("density", "density of the eigenvalues of the W block", _density),
+        )
+    ]
     return {chart.name: chart for chart in found}
 
 

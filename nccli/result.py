@@ -32,6 +32,25 @@ class Quantity:
     records: bool = False  # the value is a list of records: for JSON, not for columns
 
 
+class Shown:
+    """A result that a notebook shows as a table: each number with its name and definition."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from nccli import html  # only notebooks ask
+
+        meanings = quantities(self)
+        rows, titles = [], []
+        for name, meaning in meanings.items():
+            if meaning.nested is None and not meaning.records and name != "notes":
+                rows.append((meaning.label, plain(getattr(self, name)), name))
+                titles.append(meaning.definition)
+        told = "".join(f"<p>{html.escaped(note)}</p>" for note in getattr(self, "notes", ()))
+        caption = type(self).__name__
+        return html.table(("", "value", "field"), rows, caption=caption, titles=titles) + told
+
+
 def quantity(label: str, definition: str = "", **meaning: Any) -> Any:
     """Declare a dataclass field together with its `Quantity`; its default is None (undefined)."""
     default = meaning.pop("default", None)

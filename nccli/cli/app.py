@@ -21,6 +21,7 @@ from nccli.cli.extract import extract
 from nccli.cli.figure import figure
 from nccli.cli.hessian import hessian
 from nccli.cli.import_ import import_
+from nccli.cli.report import report
 from nccli.cli.sweep import sweep
 from nccli.cli.train import train
 from nccli.cli.view import view
@@ -37,7 +38,19 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, hessian, calibrate, compare, figure, view, check, demo):
+for command in (
+    train,
+    sweep,
+    analyze,
+    hessian,
+    calibrate,
+    compare,
+    figure,
+    report,
+    view,
+    check,
+    demo,
+):
     app.command()(command)
 app.command("import")(import_)
 app.command()(extract)

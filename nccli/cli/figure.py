@@ -139,7 +139,7 @@ class _Plan:
         from nccli.publish import publish_bytes
 
         origin = Origin(command=self.command, files=needed(plotted, groups))
-        publish_bytes(path, exported(plotted, origin, form, when=_when(), width=self.width))
+        publish_bytes(path, exported(plotted, origin, form, when=when(), width=self.width))
         print(path)
 
 
@@ -163,7 +163,7 @@ def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, 
             )
         one_of("the form", form, FORMS)
     if out.suffix and not out.is_dir():
-        _check_folder(out.parent)
+        check_folder(out.parent)
         return [(charts[0], chosen[0], out)]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, 
         raise NotFoundError(
             f"no folder can be made here: {error.strerror}", source=out, remedy="choose another"
         ) from error
-    _check_folder(out)
+    check_folder(out)
     return [(one, form, out / f"{_slug(one.name)}.{form}") for one in charts for form in chosen]
 
 
@@ -179,7 +179,8 @@ def _slug(name: str) -> str:
     return name.replace(".", "-")
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise NotFoundError where no file can be written."""
     if not folder.is_dir():
         raise NotFoundError("no such folder", source=folder, remedy="make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -201,7 +202,7 @@ def _inches(word: str | None) -> float | None:
     return width
 
 
-def _when() -> datetime:
+def when() -> datetime:
     """Now; SOURCE_DATE_EPOCH stands for it where the same bytes are wanted again."""
     try:
         return datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)

@@ -16,11 +16,11 @@ from nccli.collapse.measurement import Measurement, measure
 from nccli.collapse.spans import Workers
 from nccli.collapse_report import CollapseReport
 from nccli.logits import Floats
-from nccli.result import quantity, same_as
+from nccli.result import Shown, quantity, same_as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassReport:
+class ClassReport(Shown):
     """One class of one (checkpoint, split); None is undefined, `notes` say why."""
 
     path: str | None = same_as(CollapseReport, "path")

@@ -16,13 +16,13 @@ from nccli.collapse.geometry import cosines
 from nccli.collapse.spans import Workers
 from nccli.collapse_report import CollapseReport
 from nccli.logits import Floats, Integers
-from nccli.result import quantity, same_as
+from nccli.result import Shown, quantity, same_as
 
 _PAPYAN = "Papyan, Han & Donoho 2020 (arXiv 2008.08186)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GramReport:
+class GramReport(Shown):
     """Cosines of the angles between class means, and between rows of the classifier."""
 
     path: str | None = same_as(CollapseReport, "path")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nccli.result import quantity
+from nccli.result import Shown, quantity
 from nccli.ufm.problem import Problem, minimiser
 from nccli.ufm.spectrum import Eigenvalue, joint_spectrum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UFMReport:
+class UFMReport(Shown):
     """Closed form of one problem; three condition numbers that must not be mixed up."""
 
     num_classes: int = quantity("K", "number of classes")
