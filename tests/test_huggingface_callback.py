@@ -219,7 +219,7 @@ class Break(transformers.TrainerCallback):
 def test_a_training_that_raises_is_closed_by_the_next_or_by_hand():
     recorder = Recorder("run", train=TRAIN)
     for _ in range(2):
-        with pytest.raises((ValueError, UsageError), match="nan|has checkpoints already"):
+        with pytest.raises((ValueError, UsageError), match=r"nan|has checkpoints already"):
             fit(recorder, Break())
     run = read_run(Path("run"))
     assert (run.status, run.record["message"]) == (

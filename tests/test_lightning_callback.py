@@ -246,6 +246,18 @@ def test_of_two_processes_one_writes(tmp_path):
     )
 
 
+def test_pytorch_lightning_alone_will_do():
+    pytest.importorskip("pytorch_lightning")
+    code = (
+        "import sys\n"
+        "sys.modules['lightning'] = None\n"
+        "from nccli.callbacks.lightning import Recorder\n"
+        "print(Recorder.__mro__[1].__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("pytorch_lightning.")
+
+
 def test_the_example_runs_and_its_runs_can_be_compared(tmp_path):
     script = ROOT / "docs" / "examples" / "lightning_trainer.py"
     subprocess.run([sys.executable, script], cwd=tmp_path, check=True, timeout=240)
