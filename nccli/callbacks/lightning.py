@@ -99,8 +99,9 @@ class Recorder(Callback):
         """Record the epoch where it is due."""
         if trainer.is_global_zero:
             epoch = trainer.current_epoch + 1
-            last = trainer.should_stop or epoch == trainer.max_epochs
-            self._recording.epoch_ended(pl_module, epoch, last=last)
+            # here, and not at the end, since weight averaging changes the weights there; what
+            # should_stop asks for, min_epochs may overrule
+            self._recording.epoch_ended(pl_module, epoch, last=epoch == trainer.max_epochs)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the last epoch where that is not done, and close the run."""
