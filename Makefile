@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
-EXTRAS := train,figures,cluster,network,parquet,timm,test
+EXTRAS := train,figures,cluster,network,parquet,timm,lightning,huggingface,test
 
 .PHONY: demo test torture coverage oldest check format clean digits sample-data pictures install
 

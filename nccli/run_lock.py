@@ -37,4 +37,7 @@ def sole_writer(path: Path) -> Iterator[None]:
             sweep_temporaries(folder)
         yield
     finally:
+        # not close alone: a data loader's workers, forked meanwhile, may live on and hold the lock
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from nccli import hdf5, validate
 from nccli.cli.app import app
 from nccli.errors import FormatError, InputError, NccliError, UsageError
+from nccli.last_layer import last_linear
 from train.data.loading import load_data
 from train.extract import Request, extract
-from train.extract.layers import last_linear
 from train.extract.models import load_state
 from train.extract.sources import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from train.presets import make_settings
@@ -167,14 +167,15 @@ def test_a_transformer_and_half_precision(tmp_path, folder):
 
 def test_the_layer_can_be_named_and_is_looked_for_otherwise():
     model, images = digits().eval(), torch.randn(3, 1, 8, 8)
-    assert last_linear(model, images) is model.out
-    assert last_linear(model, images, name="body.1") is model.body[1]
+    assert last_linear(model, lambda: model(images)) is model.out
+    assert last_linear(model, lambda: model(images), name="body.1") is model.body[1]
     with pytest.raises(UsageError, match=r"no linear layer is called 'fc'; it has: out, body\.1"):
-        last_linear(model, images, name="fc")
+        last_linear(model, lambda: model(images), name="fc")
+    scaled, flat = Scaled().eval(), nn.Flatten()
     with pytest.raises(UsageError, match="gives the network's output as it is; --layer NAME"):
-        last_linear(Scaled().eval(), images)
+        last_linear(scaled, lambda: scaled(images))
     with pytest.raises(UsageError, match="it has no linear layer"):
-        last_linear(nn.Flatten(), images)
+        last_linear(flat, lambda: flat(images))
 
 
 def own(name, **changes):

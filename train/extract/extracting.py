@@ -17,9 +17,9 @@ from nccli.checkpoint import Metadata
 from nccli.errors import ContentError, UsageError
 from nccli.hdf5 import write_checkpoint
 from nccli.hdf5.stored import check_finite
+from nccli.last_layer import inputs_of, last_linear, logits_of, only_input
 from nccli.publish import TEMPORARY_PREFIX
 from train.data.loading import DEFAULT_ROOT
-from train.extract.layers import as_rows, inputs_of, last_linear, logits_of
 from train.extract.models import load_model
 from train.extract.sources import Pixels, Source, open_source
 
@@ -54,7 +54,7 @@ def extract(request: Request, out: Path, *, done: Callable[[int, int], None] | N
     model = load_model(request.model, request.weights, num_classes=len(names)).to(request.device)
     probe = next(next(iter(sources.values())).batches(2)).to(request.device)
     try:
-        layer = last_linear(model, probe, name=request.layer)
+        layer = last_linear(model, lambda: model(probe), name=request.layer)
     except (RuntimeError, ValueError, AssertionError) as error:
         shape = " x ".join(map(str, probe.shape[1:]))
         raise UsageError(
@@ -115,11 +115,7 @@ def _captured(
     with inputs_of(layer, seen), torch.inference_mode():
         for images in source.batches(request.batch):
             logits = logits_of(model(images.to(request.device)))
-            if len(seen) != 1:
-                raise UsageError(
-                    f"the layer runs {len(seen)} times a pass", remedy="--layer names another"
-                )
-            found = (as_rows(seen.pop(), layer), logits.reshape(len(images), -1))
+            found = (only_input(seen, layer), logits.reshape(len(images), -1))
             for values, memory in zip(found, kept, strict=True):
                 memory[row : row + len(images)] = _checked(values, dtype, row)
             row += len(images)
