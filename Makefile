@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
 EXTRAS := train,figures,cluster,network,parquet,timm,test
 
-.PHONY: demo test torture coverage oldest check format clean digits sample-data pictures install
+.PHONY: demo test torture coverage oldest check format clean digits sample-data pictures reference install
 
 demo: $(INSTALLED)
 	$(BIN)/nccli demo
@@ -73,6 +73,10 @@ pictures: $(INSTALLED)
 	  $(BIN)/nccli view sample_data/runs --size 140x44 --press "$${picture#*:}" \
 	    --screenshot "docs/view-$${picture%%:*}.svg" || exit 1; \
 	done
+
+# Remakes docs/reference.
+reference: $(INSTALLED)
+	$(BIN)/python docs/make_reference.py
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-bootstrap build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
