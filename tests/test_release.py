@@ -37,13 +37,24 @@ def built(tmp_path_factory):
         elif place.exists():  # an sdist has its ignored files left out already
             shutil.copy(place, copy / name)
     litter(copy)
+    build(copy, out)
+    build(copy, out / "editable", "from hatchling.build import build_editable as build")
+    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    (editable,) = (out / "editable").glob("*.whl")
+    return {"wheel": wheel, "sdist": sdist, "editable": editable, "source": copy}
+
+
+def build(source, out, how=None):
+    """Build sdist and wheel as a release is, or as `how` says, by a process of its own."""
+    words = ["-m", "hatchling", "build", "--directory", str(out)]
+    if how is not None:
+        out.mkdir()
+        words = ["-c", f"{how}; build({str(out)!r})"]
     done = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--directory", str(out)],
-        cwd=copy, capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, *words],
+        cwd=source, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    return {"wheel": wheel, "sdist": sdist}
 
 
 def litter(folder):
@@ -95,6 +106,15 @@ def test_every_page_that_a_page_links_to_is_in_the_sdist(sdist):
         for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
             linked = (ROOT / page).parent.joinpath(target).resolve().relative_to(ROOT).as_posix()
             assert linked in sdist or any(name.startswith(f"{linked}/") for name in sdist), target
+
+
+def test_an_editable_install_takes_the_tree_itself(built):
+    """As `make install` does: no copy of a package beside the one that is worked on."""
+    with zipfile.ZipFile(built["editable"]) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (path,) = inside
+        assert path.endswith(".pth")
+        assert Path(archive.read(path).decode().strip()) == built["source"].resolve()
 
 
 def test_the_metadata_are_those_of_the_project(built):
