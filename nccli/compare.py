@@ -1,7 +1,7 @@
 """Cross-entropy beside label smoothing: the runs at their last epochs, and the paper's statements.
 
 Two groups of runs are paired by seed (`nccli.paired`); a statement is "supported" only where the
-95 % t-interval over the pairs says so.
+95 % interval over the pairs says so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nccli.changes import STUDENT, Method, t_interval
 from nccli.matching import Matched, matched, shared_levels
 from nccli.paired import (
     COMPARED,
@@ -18,7 +19,6 @@ from nccli.paired import (
     comparison,
     describe,
     seed_pairs,
-    t_interval,
 )
 from nccli.result import quantity
 from nccli.trajectory import Observation, Trajectory, check_seeds, trajectory
@@ -50,15 +50,16 @@ def compare(
     other: Sequence[Trajectory],
     *,
     rows: Sequence[Compared] = COMPARED,
+    method: Method = STUDENT,
 ) -> list[Comparison]:
-    """Compare two groups of runs at their last epochs."""
-    return [_compare_last(row, baseline, other) for row in rows]
+    """Compare two groups of runs at their last epochs; `method` makes the intervals."""
+    return [_compare_last(row, baseline, other, method) for row in rows]
 
 
 def _compare_last(
-    row: Compared, baseline: Sequence[Trajectory], other: Sequence[Trajectory]
+    row: Compared, baseline: Sequence[Trajectory], other: Sequence[Trajectory], method: Method
 ) -> Comparison:
-    return comparison(row, baseline, other, lambda run: run.last.value(row.key))
+    return comparison(row, baseline, other, lambda run: run.last.value(row.key), method=method)
 
 
 # --- the paper's statements ---------------------------------------------------------------------
@@ -90,9 +91,18 @@ _AT_EQUAL_NC1 = (
 )
 
 
-def claims(baseline: Sequence[Trajectory], other: Sequence[Trajectory]) -> list[Claim]:
-    """Return the paper's statements with their verdicts on these runs (baseline CE, other LS)."""
-    rows = {row.key: row for row in compare(baseline, other)}
+def claims(
+    baseline: Sequence[Trajectory],
+    other: Sequence[Trajectory],
+    *,
+    compared: Sequence[Comparison] | None = None,
+) -> list[Claim]:
+    """Return the paper's statements with their verdicts on these runs (baseline CE, other LS).
+
+    compared: the rows of `compare` where they are known.
+    """
+    found = compare(baseline, other) if compared is None else compared
+    rows = {row.key: row for row in found}
     return [
         _faster(baseline, other),
         *(_claim(statement, rows[key]) for statement, key in _STATEMENTS),

@@ -19,7 +19,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-_FORM = re.compile(r"^\s*(?P<name>\w+)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<number>\S+)\s*$")
+_FORM = re.compile(r"^\s*(?P<name>[\w.]+)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<number>\S+)\s*$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

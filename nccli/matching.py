@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from statistics import fmean
 
+from nccli.changes import STUDENT, Method
 from nccli.collapse_report import CollapseReport
 from nccli.errors import UsageError
 from nccli.levels import Reach, extent, first_reach, spread_evenly, why_unreached
@@ -103,6 +104,7 @@ def matched(
     metric: str = "nc1",
     levels: Sequence[float] | None = None,
     rows: Sequence[Compared] = ROWS,
+    method: Method = STUDENT,
 ) -> list[Matched]:
     """Compare two groups of runs at equal levels of a train-split metric, a row a number.
 
@@ -116,7 +118,7 @@ def matched(
         place = _Place(runs=(*baseline, *other), metric=metric, level=level)
         for row in rows:
             if row.key != _train(metric):
-                found.append(_row(row, baseline, other, place))
+                found.append(_row(row, baseline, other, place, method))
     return found
 
 
@@ -164,9 +166,15 @@ class _Place:
 
 
 def _row(
-    row: Compared, baseline: Sequence[Trajectory], other: Sequence[Trajectory], place: _Place
+    row: Compared,
+    baseline: Sequence[Trajectory],
+    other: Sequence[Trajectory],
+    place: _Place,
+    method: Method,
 ) -> Matched:
-    compared = comparison(row, baseline, other, lambda run: place.value(run, row.key))
+    compared = comparison(
+        row, baseline, other, lambda run: place.value(run, row.key), method=method
+    )
     notes = (place.note(run, row) for run in (*baseline, *other))
     epochs = [
         [epoch for run in group if (epoch := place.epoch(run)) is not None]

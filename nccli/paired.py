@@ -1,7 +1,8 @@
-"""One number in two groups of runs, paired by seed: mean, spread, difference and t-interval.
+"""One number in two groups of runs, paired by seed: mean, spread, difference and its interval.
 
 Every difference is that of logarithms where the quantity is positive (so it reads as a ratio),
-with a 95 % t-interval over the pairs. A group is the better one only where the interval says so.
+with a 95 % interval over the pairs (`nccli.changes`). Groups that share fewer than two seeds are
+compared as independent samples. A group is the better one only where the interval says so.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from nccli.changes import STUDENT, Change, Method, change_of_means, change_of_pairs, spread_of
 from nccli.result import Better, quantity
 from nccli.trajectory import Trajectory
-
-CONFIDENCE_LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,12 @@ class Comparison:
     pairs: int = quantity("pairs", "seeds that both groups have", default=0)
     difference: float | None = quantity("difference", "other minus baseline, mean over pairs")
     ratio: float | None = quantity("ratio", "geometric mean over pairs of other / baseline")
-    low: float | None = quantity("low", "95 % t-interval over pairs: of the ratio, else difference")
-    high: float | None = quantity("high", "95 % t-interval over pairs")
+    low: float | None = quantity("low", "95 % interval: of the ratio, else of the difference")
+    high: float | None = quantity("high", "its upper end")
     winner: str | None = quantity("better", "the group the interval favours; None if undecided")
+    interval: str | None = quantity(
+        "interval", "what it is: paired t, Welch t, paired bootstrap, bootstrap or sample bootstrap"
+    )
 
 
 def comparison(
@@ -80,31 +83,43 @@ def comparison(
     baseline: Sequence[Trajectory],
     other: Sequence[Trajectory],
     value: Callable[[Trajectory], float | None],
+    *,
+    method: Method = STUDENT,
 ) -> Comparison:
     """Compare the values that two groups of runs have; means are over all runs with a value."""
+    ones, twos = (_defined([value(run) for run in group]) for group in (baseline, other))
     pairs = _values(seed_pairs(baseline, other), value)
-    differences = [two - one for one, two in pairs]
-    positive = row.as_ratio and bool(pairs) and all(min(pair) > 0 for pair in pairs)
-    logs = [math.log(two / one) for one, two in pairs] if positive else []
-    low, high = t_interval(logs if positive else differences)
-    baseline_mean, baseline_std = _mean_std([value(run) for run in baseline])
-    other_mean, other_std = _mean_std([value(run) for run in other])
+    paired = len(pairs) > 1 or min(len(ones), len(twos)) < 2
+    used = [x for pair in pairs for x in pair] if paired else [*ones, *twos]
+    positive = row.as_ratio and bool(used) and min(used) > 0
+
+    def change(of: Callable[[float], float]) -> Change:
+        if paired:
+            return change_of_pairs([(of(one), of(two)) for one, two in pairs], method)
+        return change_of_means([of(one) for one in ones], [of(two) for two in twos], method)
+
+    plain = change(float)
+    logs = change(math.log) if positive else None
+    interval = plain if logs is None else logs
+    low, high = interval.low, interval.high
+    names = baseline[0].group, other[0].group
     return Comparison(
         key=row.key,
         label=row.label,
         better=row.better,
-        baseline=baseline[0].group,
-        other=other[0].group,
-        baseline_mean=baseline_mean,
-        baseline_std=baseline_std,
-        other_mean=other_mean,
-        other_std=other_std,
-        pairs=len(pairs),
-        difference=fmean(differences) if pairs else None,
-        ratio=math.exp(fmean(logs)) if positive else None,
-        low=_exp(low) if positive else low,
-        high=_exp(high) if positive else high,
-        winner=_winner(row.better, low, high, baseline[0].group, other[0].group),
+        baseline=names[0],
+        other=names[1],
+        baseline_mean=fmean(ones) if ones else None,
+        baseline_std=spread_of(ones),
+        other_mean=fmean(twos) if twos else None,
+        other_std=spread_of(twos),
+        pairs=len(pairs) if paired else 0,
+        difference=plain.mean,
+        ratio=None if logs is None else exponential(logs.mean),
+        low=exponential(low) if positive else low,
+        high=exponential(high) if positive else high,
+        winner=winner(row.better, low, high, names),
+        interval=interval.kind,
     )
 
 
@@ -124,42 +139,22 @@ def _values(
     return [(one, two) for one, two in found if one is not None and two is not None]
 
 
-def _mean_std(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    defined = [value for value in values if value is not None]
-    if not defined:
-        return None, None
-    return fmean(defined), _std(defined) if len(defined) > 1 else None
+def _defined(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
-def _std(values: Sequence[float]) -> float:
-    """Return the standard deviation (n - 1)."""
-    mean = fmean(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
-def _exp(value: float | None) -> float | None:
+def exponential(value: float | None) -> float | None:
+    """Return a ratio from its logarithm, finite."""
     return None if value is None else math.exp(min(value, 700.0))
 
 
-def _winner(
-    better: Better | None, low: float | None, high: float | None, baseline: str, other: str
+def winner(
+    better: Better | None, low: float | None, high: float | None, names: tuple[str, str]
 ) -> str | None:
+    """Return which of two groups an interval of the change (of logarithms) favours."""
     if better is None or low is None or high is None or low <= 0 <= high:
         return None
-    rises = low > 0
-    return other if rises == (better == "higher") else baseline
-
-
-def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """95 % Student interval of the mean; (None, None) of fewer than two different values."""
-    if len(set(values)) < 2:
-        return None, None
-    from scipy.special import stdtrit  # half a second, which one run a group need not wait for
-
-    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE_LEVEL) / 2))
-    half = quantile * _std(values) / math.sqrt(len(values))
-    mean = fmean(values)
-    return mean - half, mean + half
+    return names[1] if (low > 0) == (better == "higher") else names[0]
 
 
 def describe(row: Comparison) -> str:
@@ -174,7 +169,8 @@ def describe(row: Comparison) -> str:
     if row.low is None or row.high is None:
         return f"{text}; {row.pairs or 'no'} seed pair{'' if row.pairs == 1 else 's'}, no interval"
     name, value = ("ratio", row.ratio) if row.ratio is not None else ("diff", row.difference)
-    return f"{text}; {name} {value:.2g} [{row.low:.2g}, {row.high:.2g}], {row.pairs} pairs"
+    basis = f"{row.pairs} pairs" if row.pairs > 1 else row.interval
+    return f"{text}; {name} {value:.2g} [{row.low:.2g}, {row.high:.2g}], {basis}"
 
 
 def _spread(mean: float, std: float | None) -> str:

@@ -273,11 +273,11 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
 
 
 def _comparison_cells(row: Comparison) -> list[RenderableType]:
-    interval = "" if row.low is None else f" [{row.low:.2g}, {row.high:.2g}]"
+    interval = "" if row.low is None or row.high is None else _ends(row.low, row.high)
     change = "" if row.ratio is None else f"{row.ratio:.2g}"
     if row.ratio is None and row.difference is not None:
         change = f"Δ{row.difference:+.1g}"
-        interval = "" if row.low is None else f" [{row.low:.1g}, {row.high:.1g}]"
+        interval = "" if row.low is None or row.high is None else _ends(row.low, row.high, 1)
     style = "" if row.winner is None else "bold"
     return [
         _text(row.label),
@@ -286,6 +286,13 @@ def _comparison_cells(row: Comparison) -> list[RenderableType]:
         change + interval,
         _text((row.winner or ("" if row.better is None else "–")).partition(" ")[0], style),
     ]
+
+
+def _ends(low: float, high: float, digits: int = 2) -> str:
+    """The ends of an interval, with the digits that tell them apart."""
+    while digits < 4 and f"{low:.{digits}g}" == f"{high:.{digits}g}":
+        digits += 1
+    return f" [{low:.{digits}g}, {high:.{digits}g}]"
 
 
 def mean_and_spread(mean: float | None, spread: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from nccli.calibration_report import CalibrationReport
@@ -79,12 +80,19 @@ def trajectory(name: str, observations: Sequence[Observation]) -> Trajectory:
 
 def check_seeds(runs: Sequence[Trajectory]) -> None:
     """Raise UsageError where two runs of one loss have the same seed: they are no two samples."""
-    seen: dict[tuple[str, int], str] = {}
+    seen: dict[tuple[str, int], Trajectory] = {}
     for run in runs:
         if run.seed is None:
             continue
-        if (other := seen.setdefault((run.group, run.seed), run.name)) != run.name:
+        other = seen.setdefault((run.group, run.seed), run)
+        if other is not run:
             raise UsageError(
-                f"two runs of {run.group} have seed {run.seed}: {other} and {run.name}",
+                f"two runs of {run.group} have seed {run.seed}: {_two_names(other, run)}",
                 remedy="compare one experiment at a time",
             )
+
+
+def _two_names(one: Trajectory, two: Trajectory) -> str:
+    if one.name != two.name:
+        return f"{one.name} and {two.name}"
+    return " and ".join(str(PurePath(run.last.path or run.name).parent) for run in (one, two))

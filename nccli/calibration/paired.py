@@ -117,7 +117,7 @@ def analyze(checkpoint: Checkpoint, **options: Any) -> ResampledReport:
 
 def differences(results: Sequence[ResampledReport]) -> list[DifferenceReport]:
     """Pair cross-entropy with each smoothing at equal epoch, seed and samples; a row a score."""
-    return [row for first, second in pairs(results) for row in _rows(first, second)]
+    return [row for first, second in pairs(results) for row in differences_of(first, second)]
 
 
 def pairs(
@@ -144,7 +144,8 @@ def _group(one: ResampledReport) -> str:
     return group_name(one.report.loss_name, one.report.label_smoothing)
 
 
-def _rows(first: ResampledReport, second: ResampledReport) -> Iterator[DifferenceReport]:
+def differences_of(first: ResampledReport, second: ResampledReport) -> Iterator[DifferenceReport]:
+    """Yield the differences second - first, a row a score, of reports on the same resamples."""
     one, two = first.report, second.report
     meanings = quantities(Scores)
     old, new = first.before.replicates(), second.before.replicates()

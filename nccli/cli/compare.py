@@ -5,65 +5,147 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from nccli.cli import console
-from nccli.errors import DONE, SOME_INPUTS_FAILED, NotFoundError, UsageError
+from nccli.cli.compared_runs import measure_words, runs_by_word
+from nccli.errors import CLAIM_FAILED, DONE, SOME_INPUTS_FAILED, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from nccli.compare import Trajectory
-    from nccli.errors import InputError
+    from nccli.changes import Method
+    from nccli.compare import Comparison, Trajectory
+    from nccli.condition import Condition
+    from nccli.groups import By, Pair
     from nccli.matching import Matched
+
+Choice = TypeVar("Choice", bound=str)
 
 MATCH_HELP = "Compare where this number of the train split is equal: nc1 (or nc3, cdnv, ...)."
 CHART_HELP = "Also draw the numbers over the epochs, the seeds of a loss averaged."
 LEVELS_HELP = "With --match: the levels, as 0.1,0.01; default: five which all the runs reach."
+GROUPS_HELP = "loss, words (the first word's runs against those of each other), or auto."
+INTERVAL_HELP = "Over seeds: t or bootstrap; over the samples of one pair of runs: samples."
+RESAMPLES_HELP = "Of the bootstrap; default 10000 over seeds, 200 over samples."
+FAIL_IF_HELP = "Exit with 1 if it is true of a comparison, e.g. 'test.accuracy.difference < -0.02'."
+INTERVALS = ("t", "bootstrap", "samples")
+SAMPLE_RESAMPLES = 200
+CHECKED = ("baseline_mean", "other_mean", "difference", "ratio", "low", "high")
 
 
 def compare(
     paths: list[str] = typer.Argument(
-        help="Run directories, directories of runs, or globs of them."
+        help="Run directories, directories of runs, or globs of them; two quoted globs: two groups."
     ),
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
+    groups: str = typer.Option("auto", metavar="BY", help=GROUPS_HELP),
     match: str | None = typer.Option(None, metavar="METRIC", help=MATCH_HELP),
     levels: str | None = typer.Option(None, metavar="LEVELS", help=LEVELS_HELP),
+    interval: str = typer.Option("t", metavar="KIND", help=INTERVAL_HELP),
+    resamples: int | None = typer.Option(None, help=RESAMPLES_HELP),
+    seed: int = typer.Option(0, help="Of the resampling."),
+    fail_if: str | None = typer.Option(None, help=FAIL_IF_HELP),
     chart: bool = typer.Option(False, help=CHART_HELP),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
-    """Cross-entropy beside label smoothing: paired differences, and the paper's statements.
+    """Two groups of runs, paired by seed: differences, ratios and their 95 % intervals.
 
-    Runs are grouped by their loss and paired by seed; ratios have 95 % t-intervals over pairs.
-    The last epochs are compared; with --match nc1, the moments at which the train split's NC1
-    first gets down to the same level (between two saved epochs: interpolated; never beyond them).
+    Runs are grouped by their loss, and each smoothing is compared with cross-entropy; two words
+    that each name runs of one loss are the two groups. Groups that share no two seeds are compared
+    as independent samples (Welch). The last epochs are compared; with --match nc1, the moments at
+    which the train split's NC1 first gets down to the same level (between two saved epochs:
+    interpolated; never beyond them).
 
     \b
     Examples:
       nccli compare sample_data/runs
+      nccli compare 'sample_data/runs/*ce*' 'sample_data/runs/*ls*' --interval samples
+      nccli compare sample_data/runs --fail-if 'test.accuracy.difference < -0.02'
       nccli compare sample_data/runs --format latex
       nccli compare sample_data/runs --chart
       nccli compare sample_data/runs --match nc1
       nccli compare sample_data/runs --match nc1 --levels 0.1,0.01 --format json
     """
+    from nccli.groups import grouped
     from nccli.render import resolve_format
 
     form = resolve_format(console.with_chart(form, chart), terminal=sys.stdout.isatty())
     chosen = parse_match(match, levels)
+    how = _How.of(groups, interval, resamples, seed)
     if chart and match is not None:
         raise UsageError("--chart and --match do not go together", remedy="ask one at a time")
-    runs, missing = run_directories(console.input_words(paths))
-    trajectories, problems = measure_runs(runs, cached=not no_cache)
-    baseline, others = split_by_loss(trajectories)
+    if match is not None and interval == "samples":
+        raise UsageError(
+            "--match and --interval samples do not go together", remedy="ask one at a time"
+        )
+    condition = _condition(fail_if, match)
+    words, missing = runs_by_word(console.input_words(paths))
+    measured, problems = measure_words(words, cached=not no_cache)
+    pairs = grouped(measured, how.by)
+    unmatched = 0
     if match is None:
-        print_comparison(baseline, others, form=form)
+        compared: Sequence[Sequence[Comparison]] = [how.compare(*pair) for pair in pairs]
+        print_comparison(pairs, compared, form=form)
         if chart:
-            print_charts([baseline, *others])
-        unmatched = 0
+            print_charts(pairs)
     else:
-        unmatched = print_matching(baseline, others, metric=match, levels=chosen, form=form)
+        compared, unmatched = print_matching(pairs, how, metric=match, levels=chosen, form=form)
+    if condition is not None and (code := _checked(compared, condition)) != DONE:
+        raise typer.Exit(code)
     raise typer.Exit(SOME_INPUTS_FAILED if problems or missing or unmatched else DONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    by: By
+    method: Method
+    samples: int | None  # resamples of the samples, None for an interval over seeds
+
+    @classmethod
+    def of(cls, by: str, interval: str, resamples: int | None, seed: int) -> _How:
+        from nccli.changes import RESAMPLES, Method
+        from nccli.groups import BY
+
+        chosen = _one_of("--groups", by, BY)
+        _one_of("--interval", interval, INTERVALS)
+        if resamples is not None and interval == "t":
+            raise UsageError(
+                "--resamples without a bootstrap", remedy="--interval bootstrap, or samples"
+            )
+        method = Method(
+            kind="bootstrap" if interval == "bootstrap" else "t",
+            resamples=RESAMPLES if resamples is None else resamples,  # refuses fewer than one
+            seed=seed,
+        )
+        samples = SAMPLE_RESAMPLES if resamples is None else resamples
+        return cls(by=chosen, method=method, samples=samples if interval == "samples" else None)
+
+    def compare(
+        self, baseline: Sequence[Trajectory], other: Sequence[Trajectory]
+    ) -> list[Comparison]:
+        from nccli import compare as comparing
+
+        if self.samples is None:
+            return comparing.compare(baseline, other, method=self.method)
+        from nccli import sample_changes
+
+        with console.progress_over(sample_changes.steps, "resampled") as advance:
+            return sample_changes.compare_samples(
+                baseline,
+                other,
+                resamples=self.samples,
+                seed=self.method.seed,
+                advance=advance,
+            )
+
+
+def _one_of(option: str, word: str, choices: Sequence[Choice]) -> Choice:
+    for choice in choices:
+        if word == choice:
+            return choice
+    raise UsageError(f"cannot read {option} '{word}'", remedy=f"choices: {', '.join(choices)}")
 
 
 def parse_match(match: str | None, levels: str | None) -> list[float] | None:
@@ -95,121 +177,120 @@ def _level(word: str) -> float:
     return level
 
 
-def run_directories(words: Sequence[str]) -> tuple[list[Path], int]:
-    """Return the run directories that the words name, and how many words named none (each told).
-
-    Raises the first error where there is no run at all.
-    """
-    from nccli.runs import expand_runs
-
-    found = expand_runs(words)
-    runs = [item for item in found if isinstance(item, Path)]
-    errors = [item for item in found if not isinstance(item, Path)]
-    if not runs:
-        raise errors[0]
-    for error in errors:
-        console.say(f"nccli: {error}")
-    return runs, len(errors)
+# --- --fail-if ----------------------------------------------------------------------------------
 
 
-def measure_runs(
-    runs: Sequence[Path], *, cached: bool = False
-) -> tuple[list[Trajectory], list[InputError]]:
-    """Measure every checkpoint of every run; unreadable ones are said and left out."""
-    from nccli.compare import check_seeds
-    from nccli.observe import observe_run
+def _condition(text: str | None, match: str | None) -> Condition | None:
+    """Read --fail-if before anything is measured. Raises UsageError."""
+    from nccli.compare import COMPARED
+    from nccli.condition import Condition
+    from nccli.matching import ROWS
 
-    trajectories, problems = [], []
-    with console.progress_over(len(runs), "runs measured") as advance:
-        for run in runs:
-            trajectory, errors = observe_run(run, cached=cached)
-            problems += errors
-            trajectories += [trajectory] if trajectory.observations else []
-            advance()
-    for error in problems:
-        console.say(f"nccli: {error}")
-    check_seeds(trajectories)
-    epochs = sorted({run.last.epoch for run in trajectories if run.last.epoch is not None})
-    if len(epochs) > 1:
-        shown = ", ".join(str(epoch) for epoch in epochs)
-        console.say(f"nccli: the runs end at different epochs ({shown}); each is taken at its last")
-    return trajectories, problems
+    if text is None:
+        return None
+    condition = Condition.parse(text)
+    rows = COMPARED if match is None else ROWS
+    condition.check(f"{row.key}.{name}" for row in rows for name in CHECKED)
+    return condition
 
 
-def split_by_loss(
-    runs: Sequence[Trajectory],
-) -> tuple[list[Trajectory], list[list[Trajectory]]]:
-    """Return the cross-entropy runs, and every other group (one a delta)."""
-    groups: dict[str, list[Trajectory]] = {}
-    for run in runs:
-        groups.setdefault(run.group, []).append(run)
-    baseline = groups.pop("CE", [])
-    if not baseline or not groups:
-        have = ", ".join(sorted({run.group for run in runs})) or "none"
-        raise NotFoundError(
-            f"needs runs of cross-entropy and of label smoothing, found: {have}",
-            remedy="train both: nccli train --loss ce,ls",
+def _checked(compared: Sequence[Sequence[Comparison]], condition: Condition) -> int:
+    """Return the code that the condition ends with; say which comparison it is true of."""
+    from nccli.matching import Matched
+
+    key, _, name = condition.name.rpartition(".")
+    found = [row for rows in compared for row in rows if row.key == key]
+    undecided = 0
+    for row in found:
+        truth = condition.holds({condition.name: getattr(row, name)})
+        if truth:
+            level = f" at {row.metric} = {row.level:.3g}" if isinstance(row, Matched) else ""
+            console.say(
+                f"nccli: {row.other} against {row.baseline}{level}: {condition.text} is true"
+            )
+            return CLAIM_FAILED
+        undecided += truth is None
+    if undecided or not found:
+        console.say(
+            f"nccli: '{condition.text}' could not be decided for {undecided} of {len(found)} "
+            f"comparisons: {condition.name} is undefined there"
         )
-    return baseline, [groups[name] for name in sorted(groups)]
+        return SOME_INPUTS_FAILED
+    return DONE
+
+
+# --- what is printed ----------------------------------------------------------------------------
 
 
 def print_comparison(
-    baseline: Sequence[Trajectory], others: Sequence[Sequence[Trajectory]], *, form: str
+    pairs: Sequence[Pair], compared: Sequence[Sequence[Comparison]], *, form: str
 ) -> None:
-    """Print the comparison of each group with cross-entropy; for people, the verdicts as well."""
+    """Print each comparison; for people, and of smoothing with cross-entropy, the verdicts too."""
     from rich.text import Text
 
     from nccli import compare as comparing
+    from nccli.changes import SAMPLES
     from nccli.render import FOR_PEOPLE, rendered
     from nccli.tables import claims_table, comparison_table
 
     if form not in FOR_PEOPLE:
-        rows = [row for other in others for row in comparing.compare(baseline, other)]
-        sys.stdout.write(rendered(rows, form=form))
+        sys.stdout.write(rendered([row for rows in compared for row in rows], form=form))
         return
-    for other in others:
-        console.show(comparison_table(comparing.compare(baseline, other)), form=form)
-        words = "\nWhat the paper says (arXiv 2402.03979), and what these runs say"
-        console.show(Text(words), form=form)
-        console.show(claims_table(comparing.claims(baseline, other)), form=form)
+    for (baseline, other), rows in zip(pairs, compared, strict=True):
+        console.show(comparison_table(rows), form=form)
+        if any(row.interval == SAMPLES for row in rows):
+            console.say("nccli: these intervals are over samples: they say nothing of other seeds")
+        elif baseline[0].group == "CE" and other[0].group.startswith("LS"):
+            words = "\nWhat the paper says (arXiv 2402.03979), and what these runs say"
+            console.show(Text(words), form=form)
+            verdicts = comparing.claims(baseline, other, compared=rows)
+            console.show(claims_table(verdicts), form=form)
 
 
-def print_charts(groups: Sequence[Sequence[Trajectory]]) -> None:
+def print_charts(pairs: Sequence[Pair]) -> None:
     """Draw what is compared over the epochs: a curve a group, its seeds averaged."""
     from nccli.cli.drawing import comparison_charts
 
+    groups: list[Sequence[Trajectory]] = []
+    for group in (group for pair in pairs for group in pair):
+        if group not in groups:
+            groups.append(group)
     for part in comparison_charts(groups):
         console.console().print(part)
 
 
 def print_matching(
-    baseline: Sequence[Trajectory],
-    others: Sequence[Sequence[Trajectory]],
+    pairs: Sequence[Pair],
+    how: _How,
     *,
     metric: str,
     levels: Sequence[float] | None,
     form: str,
-) -> int:
-    """Print each group beside cross-entropy at equal levels; return how many share none with it.
+) -> tuple[list[list[Matched]], int]:
+    """Print each group beside its baseline at equal levels.
+
+    Return the rows, and how many groups share no level with theirs.
 
     Raises NotFoundError where no group does.
     """
     from nccli.matching import matched
     from nccli.render import FOR_PEOPLE, rendered
 
-    found = [(other, matched(baseline, other, metric=metric, levels=levels)) for other in others]
-    problems = [_no_level(baseline, other, metric) for other, rows in found if not rows]
+    found = [
+        (pair, matched(*pair, metric=metric, levels=levels, method=how.method)) for pair in pairs
+    ]
+    problems = [_no_level(*pair, metric) for pair, rows in found if not rows]
     if len(problems) == len(found):
         raise problems[0]
     for problem in problems:
         console.say(f"nccli: {problem}")
+    shown = [rows for _, rows in found if rows]
     if form not in FOR_PEOPLE:
-        sys.stdout.write(rendered([row for _, rows in found for row in rows], form=form))
-        return len(problems)
-    for _, rows in found:
-        if rows:
-            _print_levels(rows, form)
-    return len(problems)
+        sys.stdout.write(rendered([row for rows in shown for row in rows], form=form))
+        return shown, len(problems)
+    for rows in shown:
+        _print_levels(rows, form)
+    return shown, len(problems)
 
 
 def _no_level(
@@ -232,7 +313,8 @@ def _print_levels(rows: Sequence[Matched], form: str) -> None:
     from nccli.tables import claims_table
 
     console.show(matching_table(rows), form=form)
-    if rows[0].metric == "nc1":
+    of_losses = rows[0].baseline == "CE" and rows[0].other.startswith("LS")
+    if rows[0].metric == "nc1" and of_losses:
         words = "\nWhat the paper says (arXiv 2402.03979); these runs, at the deepest level"
         console.show(Text(words), form=form)
         console.show(claims_table(claims_at_equal_nc1(rows)), form=form)

@@ -31,8 +31,11 @@ def demo(
       nccli demo
       nccli demo --seeds 0 --epochs 20 --out /tmp/quick
     """
-    from nccli.cli.compare import measure_runs, print_comparison, split_by_loss
+    from nccli.cli.compare import print_comparison
+    from nccli.cli.compared_runs import measure_runs
     from nccli.cli.train import digits_settings, train_all
+    from nccli.compare import compare
+    from nccli.groups import grouped
 
     started = time.perf_counter()
     settings = digits_settings(seeds=seeds, epochs=epochs)
@@ -42,9 +45,9 @@ def demo(
     )
     outcomes = train_all(settings, out, jobs=jobs, resume=True)
     runs = [outcome.path for outcome in outcomes if outcome.ending in ("finished", "skipped")]
-    baseline, others = split_by_loss(measure_runs(runs)[0])
-    _print_story(len(baseline))
-    print_comparison(baseline, others, form="table")
+    pairs = grouped([("", measure_runs(runs)[0])])
+    _print_story(len(pairs[0][0]))
+    print_comparison(pairs, [compare(*pair) for pair in pairs], form="table")
     console.console().print(_way_on(out), style="bold")
     console.say(f"nccli: {time.perf_counter() - started:.0f} s")
     raise typer.Exit(0 if len(runs) == len(outcomes) else SOME_INPUTS_FAILED)

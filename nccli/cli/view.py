@@ -48,7 +48,7 @@ def view(
       nccli view sample_data/runs --tab gram --epoch 50 --screenshot gram.svg
       nccli view --tab collapse --mode ratio --level train.nc1=0.1 --screenshot a.svg
     """
-    from nccli.cli.compare import run_directories
+    from nccli.cli.compared_runs import run_directories
 
     words = paths or [str(_sample_runs())]
     runs, _ = run_directories(words)  # raises where there is none

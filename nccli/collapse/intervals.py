@@ -113,18 +113,17 @@ def analyze(
         every_logit=every_logit,
     )
     labels_N = load_labels(checkpoint, split)
-    drawn: dict[str, list[float]] = {field.name: [] for field in fields(Intervals)}
-    for index in range(resamples):
-        weights_N = _resampled(labels_N, np.random.default_rng([seed, index]))
-        found = measure(
+    drawn = _defined(
+        replicates(
             checkpoint,
-            split,
+            split=split,
             known=known,
             workers=workers,
-            weights=weights_N,
             every_logit=every_logit,
+            resamples=resamples,
+            seed=seed,
         )
-        _collect(drawn, report(checkpoint, found, split=split, path=path))
+    )
     shuffled = _shuffled_nc1(checkpoint, split, labels_N, seed, workers)
     own = {field.name: getattr(single, field.name) for field in fields(CollapseReport)}
     notes = (*single.notes, *_shuffled_notes(single.nc1, shuffled), *_bias_notes(single, drawn))
@@ -138,6 +137,40 @@ def analyze(
     )
 
 
+def replicates(
+    checkpoint: Checkpoint,
+    *,
+    split: str,
+    known: dict[str, Centres] | None = None,
+    workers: Workers | None = None,
+    every_logit: bool = True,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, list[float | None]]:
+    """Return each metric on resamples of a split, one value a resample; None where undefined.
+
+    Which samples are drawn follows from the labels and the seed alone: two networks on the same
+    samples are measured on the same resamples. Raises ContentError where `analyze` does.
+    """
+    known = {} if known is None else known
+    labels_N = load_labels(checkpoint, split)
+    drawn: dict[str, list[float | None]] = {field.name: [] for field in fields(Intervals)}
+    for index in range(resamples):
+        weights_N = _resampled(labels_N, np.random.default_rng([seed, index]))
+        found = measure(
+            checkpoint,
+            split,
+            known=known,
+            workers=workers,
+            weights=weights_N,
+            every_logit=every_logit,
+        )
+        one = report(checkpoint, found, split=split, path=None)
+        for name, values in drawn.items():
+            values.append(getattr(one, name))
+    return drawn
+
+
 def _resampled(labels_N: Integers, rng: np.random.Generator) -> Floats:
     """How often each sample is drawn (N,): as many of each class as there are."""
     order = np.argsort(labels_N, kind="stable")
@@ -147,11 +180,8 @@ def _resampled(labels_N: Integers, rng: np.random.Generator) -> Floats:
     return np.bincount(order[starts_N + within_N], minlength=len(labels_N)).astype(np.float64)
 
 
-def _collect(drawn: dict[str, list[float]], one: CollapseReport) -> None:
-    for name, values in drawn.items():
-        value = getattr(one, name)
-        if value is not None:
-            values.append(value)
+def _defined(drawn: dict[str, list[float | None]]) -> dict[str, list[float]]:
+    return {name: [one for one in values if one is not None] for name, values in drawn.items()}
 
 
 def _interval(value: float | None, values: list[float]) -> Interval | None:
