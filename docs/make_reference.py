@@ -133,17 +133,17 @@ def index_page() -> str:
 
 def fields_page() -> str:
     """Every field by name, with the commands and results that have it."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
     for name in RESULTS:
         for result_type in results(name):
-            place = f"[{name}]({name}.md#{result_type.__name__.lower()})"
+            kind = result_type.__name__
             for field, meaning in quantities(result_type).items():
-                places = found.setdefault((field, meaning.label), [])
-                if place not in places:
-                    places.append(place)
+                places = found.setdefault((field, meaning.label), {}).setdefault(name, [])
+                places.append(f"[{kind}]({name}.md#{kind.lower()})")
     lines = ["# All fields by name", MADE, "| field | label | printed by |", "|---|---|---|"]
-    for (field, label), places in sorted(found.items()):
-        lines.append(f"| `{field}` | {cell(label)} | {', '.join(places)} |")
+    for (field, label), by_command in sorted(found.items()):
+        told = "; ".join(f"{name}: {', '.join(places)}" for name, places in by_command.items())
+        lines.append(f"| `{field}` | {cell(label)} | {told} |")
     return "\n".join(lines) + "\n"
 
 
