@@ -34,6 +34,25 @@ def grouped(words: Sequence[tuple[str, Sequence[Trajectory]]], by: By = "auto") 
     return _by_loss(runs)
 
 
+def groups_of(words: Sequence[tuple[str, Sequence[Trajectory]]], by: By = "auto") -> list[Group]:
+    """Return the groups to show together, cross-entropy first: those of `grouped`, or one alone.
+
+    Raises UsageError where a group has a seed twice, NotFoundError where there is no run.
+    """
+    runs = [run for _, found in words for run in found]
+    if not runs:
+        raise NotFoundError("no run here has a checkpoint that can be read")
+    if by == "words" or (by == "auto" and _are_groups(words)):
+        groups: list[Group] = []
+        for group in (group for pair in _by_words(words) for group in pair):
+            if group not in groups:
+                groups.append(group)
+        return groups
+    check_seeds(runs)
+    losses = by_loss(runs)
+    return [losses[name] for name in sorted(losses, key=lambda name: (name != "CE", name))]
+
+
 def by_loss(runs: Sequence[Trajectory]) -> dict[str, Group]:
     """Return the runs of each loss, in the order of their names."""
     groups: dict[str, Group] = {}

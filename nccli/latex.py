@@ -10,20 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from nccli.escapes import escaped
 from nccli.text import visible
 
-SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": "$<$", ">": "$>$", "|": "$|$",
-    "–": "--", "—": "---", "…": r"\ldots{}", "’": "'", "−": "$-$", "×": r"$\times$",
-    "·": r"$\cdot$",
-    "±": r"$\pm$", "→": r"$\to$", "←": r"$\leftarrow$", "≤": r"$\le$", "≥": r"$\ge$", "≠": r"$\ne$",
-    "≈": r"$\approx$", "∞": r"$\infty$", "‖": r"$\|$", "√": r"$\sqrt{}$", "²": "$^2$", "⁺": "$^+$",
-    "ᵀ": r"$^\top$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "δ": r"$\delta$", "ε": r"$\varepsilon$",
-    "κ": r"$\kappa$", "λ": r"$\lambda$", "μ": r"$\mu$", "σ": r"$\sigma$", "✓": r"$\checkmark$",
-    "✗": r"$\times$", "▲": r"$\blacktriangle$", "●": r"$\bullet$",
-}  # fmt: skip
 ALIGNED = {"left": "l", "right": "r", "center": "c", "default": "l", "full": "l"}
 
 
@@ -50,8 +39,8 @@ def _parts(renderable: Any) -> Iterator[str]:
 
 
 def _table(table: Table) -> str:
-    headings = [_escaped(column.header) for column in table.columns]
-    columns = [[_escaped(cell) for cell in column.cells] for column in table.columns]
+    headings = [_cell(column.header) for column in table.columns]
+    columns = [[_cell(cell) for cell in column.cells] for column in table.columns]
     if table.show_header:  # a column's cells begin with its heading
         columns = [cells[-len(table.rows) :] if table.rows else [] for cells in columns]
     lines = [f"\\begin{{tabular}}{{{''.join(ALIGNED[c.justify] for c in table.columns)}}}"]
@@ -69,9 +58,8 @@ def _table(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _escaped(cell: Any) -> str:
-    words = " ".join(_plain(cell).split())
-    return "".join(SPECIAL.get(character, character) for character in words)
+def _cell(cell: Any) -> str:
+    return escaped(_plain(cell))
 
 
 def _plain(cell: Any) -> str:

@@ -346,7 +346,7 @@ def test_broken_streams_are_no_bugs(run_folder, stream, code):
     words = "-" if stream == "<&-" else str(run_folder)
     command = f"{sys.executable} -m nccli analyze {words} -f csv {stream}"
     done = subprocess.run(
-        ["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
+        ["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == code
     assert "bug" not in done.stderr
@@ -449,7 +449,7 @@ def nccli(*words, **options):
         [sys.executable, "-m", "nccli", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         **options,
     )
@@ -469,7 +469,7 @@ def test_a_closed_pipe_is_quiet(run_folder):
     ) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=60) == 0  # not 1: that would be a --fail-if come true
+        assert process.wait(timeout=120) == 0  # not 1: that would be a --fail-if come true
 
 
 def test_train_without_torch_says_what_to_install(call, monkeypatch):

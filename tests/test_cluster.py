@@ -71,7 +71,7 @@ def broken(checkpoint, span):
 # --- fixtures -----------------------------------------------------------------------------------
 
 
-def wait_until(condition, seconds=30.0):
+def wait_until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -415,7 +415,7 @@ def test_nothing_of_dask_is_imported_before_there_is_an_address():
 
 def test_a_scheduler_that_goes_away_is_told_and_what_came_before_is_kept(tmp_path, monkeypatch):
     """The cluster as the README has it: one scheduler and one worker, from the command line."""
-    monkeypatch.setattr(connection, "CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 120.0)
     log, go = tmp_path / "log", tmp_path / "go"
     with unanswered() as address:
         pass

@@ -217,7 +217,7 @@ def test_nothing_outside_the_file_is_opened(tmp_path):
     code = "import sys; from pathlib import Path; from nccli.contents import contents; " \
         "print(len(contents(Path(sys.argv[1])).items))"  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "4\n"
 

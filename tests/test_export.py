@@ -375,7 +375,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder, monkeypatch):
 
 
 def test_what_cannot_be_exported_says_why(folder):
-    with pytest.raises(UsageError, match="unknown form 'xml'; try one of: csv, json, txt, svg"):
+    with pytest.raises(UsageError, match="unknown form 'xml'; try one of: csv, json, txt, tex"):
         export(CURVES, ORIGIN, "xml", folder)
     with pytest.raises(UsageError, match="a table is no figure; export it as csv"):
         export(TABLE, ORIGIN, "pdf", folder)
@@ -386,7 +386,7 @@ def test_what_cannot_be_exported_says_why(folder):
 def test_without_matplotlib_there_are_no_figures_and_the_remedy_is_the_extra(monkeypatch):
     assert forms() == FORMS
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert forms() == ("csv", "json", "txt")
+    assert forms() == ("csv", "json", "txt", "tex")
     with pytest.raises(MissingExtraError, match=r"pip install 'nccli\[figures\]'"):
         exported(CURVES, ORIGIN, "svg")
 
@@ -400,7 +400,7 @@ def test_importing_and_writing_numbers_needs_neither_numpy_nor_matplotlib_nor_te
         "print([m for m in ('numpy', 'matplotlib', 'textual', 'rich') if m in sys.modules])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "[]\n"
 

@@ -36,7 +36,7 @@ def imported(words):
         [sys.executable, "-c", code, json.dumps(words)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     return set(json.loads(done.stderr.splitlines()[-1]))

@@ -25,7 +25,7 @@ from nccli.tui.card import SMALLEST
 from nccli.tui.state import TABS
 
 ROOT = Path(__file__).parents[1]
-MOST_SECONDS = 30
+MOST_SECONDS = 120
 BETWEEN_LOOKS = 0.05  # seconds
 SIZE = (80, 24)
 EARLIER = "what was here before"

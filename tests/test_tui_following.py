@@ -55,10 +55,10 @@ def test_a_writer_that_is_followed_never_fails_and_all_it_saved_is_measured(tmp_
     async def session(ui: Driver) -> None:
         assert ui.state.follow
         with a_writer(run) as writer:  # from now on: a fast one may end before the UI is there
-            await ui.until(lambda: writer.poll() is not None, seconds=60)
+            await ui.until(lambda: writer.poll() is not None, seconds=120)
             _, problems = writer.communicate()
             assert writer.returncode == 0, problems
-        await ui.until(lambda: ui.app.idle and len(ui.state.epochs) == COUNT, seconds=60)
+        await ui.until(lambda: ui.app.idle and len(ui.state.epochs) == COUNT, seconds=120)
         assert ui.state.epoch == COUNT  # the cursor was at the end, and stayed there
         assert len(ui.state.picked[0].observations) == COUNT
         assert not ui.state.picked[0].problems

@@ -23,7 +23,7 @@ def test_each_tab_looks_as_it_did(monkeypatch, size):
     async def session(ui: Driver) -> None:
         for number, tab in enumerate(TABS, 1):
             await ui.press(str(number))
-            await ui.until(lambda: ui.app.idle, seconds=60)
+            await ui.until(lambda: ui.app.idle, seconds=120)
             await ui.press()
             text = CHANGED.sub("changed THEN", ui.text)
             check_golden(f"tui/{tab}_{size[0]}x{size[1]}.txt", text + "\n")

@@ -123,7 +123,7 @@ class Driver:
         ]:  # a key climbs up to the app, which has its meaning
             await _handled(pump)
 
-    async def until(self, condition: Function[[], bool], *, seconds: float = 20) -> None:
+    async def until(self, condition: Function[[], bool], *, seconds: float = 120) -> None:
         """Wait for a condition; never longer than it takes."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -134,7 +134,7 @@ class Driver:
     async def sees(self, *words: str) -> None:
         """Wait until all the words are on the screen."""
         try:
-            await self.until(lambda: all(word in self.text for word in words), seconds=5)
+            await self.until(lambda: all(word in self.text for word in words), seconds=120)
         except TimeoutError:
             raise AssertionError(f"{words} not in\n{self.text}") from None
 

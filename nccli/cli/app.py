@@ -18,6 +18,7 @@ from nccli.cli.compare import compare
 from nccli.cli.console import say
 from nccli.cli.demo import demo
 from nccli.cli.extract import extract
+from nccli.cli.figure import figure
 from nccli.cli.hessian import hessian
 from nccli.cli.import_ import import_
 from nccli.cli.sweep import sweep
@@ -36,7 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, hessian, calibrate, compare, view, check, demo):
+for command in (train, sweep, analyze, hessian, calibrate, compare, figure, view, check, demo):
     app.command()(command)
 app.command("import")(import_)
 app.command()(extract)

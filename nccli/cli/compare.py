@@ -6,12 +6,12 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import typer
 
 from nccli.cli import console
-from nccli.cli.compared_runs import measure_words, runs_by_word
+from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
 from nccli.errors import CLAIM_FAILED, DONE, SOME_INPUTS_FAILED, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from nccli.condition import Condition
     from nccli.groups import By, Pair
     from nccli.matching import Matched
-
-Choice = TypeVar("Choice", bound=str)
 
 MATCH_HELP = "Compare where this number of the train split is equal: nc1 (or nc3, cdnv, ...)."
 CHART_HELP = "Also draw the numbers over the epochs, the seeds of a loss averaged."
@@ -108,8 +106,8 @@ class _How:
         from nccli.changes import RESAMPLES, Method
         from nccli.groups import BY
 
-        chosen = _one_of("--groups", by, BY)
-        _one_of("--interval", interval, INTERVALS)
+        chosen = one_of("--groups", by, BY)
+        one_of("--interval", interval, INTERVALS)
         if resamples is not None and interval == "t":
             raise UsageError(
                 "--resamples without a bootstrap", remedy="--interval bootstrap, or samples"
@@ -139,13 +137,6 @@ class _How:
                 seed=self.method.seed,
                 advance=advance,
             )
-
-
-def _one_of(option: str, word: str, choices: Sequence[Choice]) -> Choice:
-    for choice in choices:
-        if word == choice:
-            return choice
-    raise UsageError(f"cannot read {option} '{word}'", remedy=f"choices: {', '.join(choices)}")
 
 
 def parse_match(match: str | None, levels: str | None) -> list[float] | None:

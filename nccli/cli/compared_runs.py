@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nccli.cli import console
+from nccli.errors import UsageError
 
 if TYPE_CHECKING:
     from nccli.compare import Trajectory
     from nccli.errors import InputError
+
+Choice = TypeVar("Choice", bound=str)
 
 
 def run_directories(words: Sequence[str]) -> tuple[list[Path], int]:
@@ -85,3 +88,11 @@ def _say_uneven(runs: Sequence[Trajectory]) -> None:
     if len(epochs) > 1:
         shown = ", ".join(str(epoch) for epoch in epochs)
         console.say(f"nccli: the runs end at different epochs ({shown}); each is taken at its last")
+
+
+def one_of(option: str, word: str, choices: Sequence[Choice]) -> Choice:
+    """Return the choice that a word is; raises UsageError where it is none."""
+    for choice in choices:
+        if word == choice:
+            return choice
+    raise UsageError(f"cannot read {option} '{word}'", remedy=f"choices: {', '.join(choices)}")

@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plotted:
-    """The numbers behind one chart or table: curves, diagrams, matrices or a table."""
+    """The numbers behind one chart or table: curves, diagrams, matrices, a table, or panels."""
 
     title: str
     name: str  # for the name of the file: "train-nc1", "reliability", "gram-means"
@@ -54,12 +54,13 @@ class Plotted:
     diagrams: tuple[Diagram, ...] = ()
     matrices: tuple[Matrix, ...] = ()
     table: Table | None = None
+    panels: tuple[Plotted, ...] = ()  # several charts of curves beside each other, in one figure
     text: str = ""  # the picture as terminal text
 
     @property
     def drawable(self) -> bool:
         """Whether there is anything that a figure can show."""
-        return bool(self.series or self.diagrams or self.matrices)
+        return bool(self.series or self.diagrams or self.matrices or self.panels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

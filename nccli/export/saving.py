@@ -11,13 +11,15 @@ from pathlib import Path
 
 from nccli.errors import ContentError, InputError, MissingExtraError, NotFoundError, UsageError
 from nccli.export.parts import Origin, Plotted
+from nccli.export.pgfplots import to_tex
 from nccli.export.provenance import Provenance, Watch, gather
 from nccli.export.written import to_csv, to_json, to_text
 from nccli.publish import publish_bytes
 
 FIGURES = ("svg", "pdf", "png")
-FORMS = ("csv", "json", "txt", *FIGURES)
-WRITERS = {"csv": to_csv, "json": to_json, "txt": to_text}
+FORMS = ("csv", "json", "txt", "tex", *FIGURES)
+WRITERS = {"csv": to_csv, "json": to_json, "txt": to_text, "tex": to_tex}
+PICTURES = ("tex", *FIGURES)
 LONGEST = 80  # characters of a name in a file name
 
 
@@ -34,11 +36,13 @@ def exported(
     *,
     watch: Watch | None = None,
     when: datetime | None = None,
+    width: float | None = None,
 ) -> bytes:
     """Return the numbers and their origin as one of `FORMS`.
 
-    watch: called with (done, total) after each file of the origin that was hashed. when: the time
-    it says it was made, now by default; the same time and input give the same bytes.
+    width: inches of a figure, by default as wide as it needs. watch: called with (done, total)
+    after each file of the origin that was hashed. when: the time it says it was made, now by
+    default; the same time and input give the same bytes.
 
     Raises UsageError for an unknown form, a figure of a table and a text that there is none of,
     MissingExtraError for figures without matplotlib, ContentError where there are no numbers.
@@ -46,7 +50,7 @@ def exported(
     _check(plotted, form)
     provenance = gather(plotted.title, origin, when=when or datetime.now(UTC), watch=watch)
     if form in FIGURES:
-        return _figure(plotted, form, provenance)
+        return _figure(plotted, form, provenance, width)
     return WRITERS[form](plotted, provenance).encode()
 
 
@@ -83,7 +87,7 @@ def _check(plotted: Plotted, form: str) -> None:
         raise MissingExtraError("figures need matplotlib", remedy="pip install 'nccli[figures]'")
     if plotted.drawable:
         return
-    if form in FIGURES and plotted.table is not None:
+    if form in PICTURES and plotted.table is not None:
         raise UsageError("a table is no figure", remedy="export it as csv")
     if plotted.table is None and form != "txt":  # a picture may say why it is empty
         raise ContentError(f"nothing to export: no numbers behind '{plotted.title}'")
@@ -98,10 +102,10 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _figure(plotted: Plotted, form: str, provenance: Provenance) -> bytes:
+def _figure(plotted: Plotted, form: str, provenance: Provenance, width: float | None) -> bytes:
     from nccli.figures import plotted_figure_bytes  # brings numpy in, then matplotlib
 
-    return plotted_figure_bytes(plotted, form, notes=provenance.lines())
+    return plotted_figure_bytes(plotted, form, notes=provenance.lines(), width=width)
 
 
 def _publish_new(folder: Path, stem: str, form: str, content: bytes) -> Path:

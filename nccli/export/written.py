@@ -28,8 +28,9 @@ QUOTED = f'",{COMMENT}'  # readers that drop comments look for # in every bare f
 def to_csv(plotted: Plotted, provenance: Provenance) -> str:
     """Return tidy CSV (RFC 4180, lines end in LF), a row a point, comments above.
 
-    Columns: series, x (under its name), y and, where there is a spread, low and high; or series
-    with the bin's numbers; or series, row, column, cosine; or those of the table.
+    Columns: series, x (under its name), y and, where there is a spread, low and high (of panels,
+    the panel first); or series with the bin's numbers; or series, row, column, cosine; or those of
+    the table.
     """
     header, rows = _tidy(plotted)
     comments = [*provenance.lines(), *_marks(plotted)]
@@ -41,7 +42,14 @@ def to_csv(plotted: Plotted, provenance: Provenance) -> str:
 
 def to_json(plotted: Plotted, provenance: Provenance) -> str:
     """Return one JSON object: title, provenance, and the parts that there are."""
-    found: dict[str, Any] = {"title": plotted.title, "provenance": provenance.record()}
+    found = {"title": plotted.title, "provenance": provenance.record(), **_parts(plotted)}
+    return json.dumps(_strict(found), indent=2, allow_nan=False) + "\n"
+
+
+def _parts(plotted: Plotted) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if plotted.panels:
+        found["panels"] = [{"title": one.title, **_parts(one)} for one in plotted.panels]
     if plotted.series:
         found["x"] = {"label": plotted.x_label, "log": plotted.x_log}
         found["y"] = {"log": plotted.y_log}
@@ -58,7 +66,7 @@ def to_json(plotted: Plotted, provenance: Provenance) -> str:
         found["matrices"] = [_matrix_record(one) for one in plotted.matrices]
     if plotted.table is not None:
         found["table"] = {"columns": plotted.table.columns, "rows": plotted.table.rows}
-    return json.dumps(_strict(found), indent=2, allow_nan=False) + "\n"
+    return found
 
 
 def to_text(plotted: Plotted, provenance: Provenance) -> str:
@@ -74,20 +82,24 @@ def to_text(plotted: Plotted, provenance: Provenance) -> str:
 
 def _tidy(plotted: Plotted) -> tuple[Row, Iterator[Row] | None]:
     """The header and the rows; no rows of matrices, whose lines are made at once."""
+    if plotted.panels:
+        points = ((one, _points(one.series, spread=True)) for one in plotted.panels)
+        rows = ((one.title, *point) for one, found in points for point in found)
+        return ("panel", "series", plotted.panels[0].x_label or "x", "y", "low", "high"), rows
     if plotted.series:
         spread = any(len(one.low) or len(one.high) for one in plotted.series)
         header = ("series", plotted.x_label or "x", "y", *(("low", "high") if spread else ()))
-        return header, _points(plotted.series, spread)
+        return header, _points(plotted.series, spread=spread)
     if plotted.diagrams:
-        rows = ((one.label, *_bin(entry)) for one in plotted.diagrams for entry in one.bins)
-        return ("series", *BIN), rows
+        bins = ((one.label, *_bin(entry)) for one in plotted.diagrams for entry in one.bins)
+        return ("series", *BIN), bins
     if plotted.matrices:
         return ("series", "row", "column", "cosine"), None
     assert plotted.table is not None  # nothing at all was refused before
     return plotted.table.columns, iter(plotted.table.rows)
 
 
-def _points(series: Sequence[Series], spread: bool) -> Iterator[Row]:
+def _points(series: Sequence[Series], *, spread: bool) -> Iterator[Row]:
     for one in series:
         nothing = (None,) * len(one.x)
         columns: list[Sequence[Any]] = [one.x, one.y]
@@ -109,7 +121,11 @@ def _pair_lines(matrices: Sequence[Matrix]) -> Iterator[str]:
 
 def _marks(plotted: Plotted) -> list[str]:
     """Theory, which is no point of any curve, as comments."""
-    found = [("reference", one.label, one.value) for one in plotted.references]
+    found = [
+        ("reference", one.label, one.value)
+        for chart in (plotted, *plotted.panels)
+        for one in chart.references
+    ]
     found += [("target", m.label, m.target) for m in plotted.matrices if m.target is not None]
     return [visible(f"{what}: {label}, {_number(value)}") for what, label, value in found]
 

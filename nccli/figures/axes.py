@@ -28,12 +28,24 @@ def set_scale(axes: Axes, which: Literal["x", "y"], values: list[float], log: bo
         _set_linear_limits(axes, which, defined)
         return False
     rescale("log", nonpositive="mask")
-    decades = math.log10(max(positive) / min(positive))
-    subs = (1.0,) if decades > 1.7 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_locator(LogLocator(subs=_mantissas(min(positive), max(positive))))
     axis.set_major_formatter(_power if min(positive) < 5e-4 or max(positive) >= 1e5 else plain)
     axis.set_minor_formatter(NullFormatter())
     return True
+
+
+def _mantissas(low: float, high: float) -> tuple[float, ...]:
+    """The first digits of the ticks of a logarithmic axis: few over decades, two ticks at least."""
+    decades = math.log10(high / low)
+    if decades > 1.7 and log_ticks(low, high, (1.0,)) > 1:
+        return (1.0,)
+    return (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
+
+
+def log_ticks(low: float, high: float, mantissas: Sequence[float] = (1.0, 2.0, 5.0)) -> int:
+    """Return how many numbers with these first digits lie on a logarithmic axis."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return sum(low <= digit * 10.0**power <= high for power in powers for digit in mantissas)
 
 
 def _set_linear_limits(axes: Axes, which: str, defined: Sequence[float]) -> None:

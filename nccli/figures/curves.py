@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nccli.charts import Reference, Series
-from nccli.figures.axes import plain, set_scale
+from nccli.figures.axes import log_ticks, plain, set_scale
 from nccli.figures.lettering import add_key, brief, heading
-from nccli.figures.metrics import marked
+from nccli.figures.metrics import PAGE, marked
 from nccli.figures.style import GREY, pen
 
 if TYPE_CHECKING:
@@ -17,21 +17,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (4.6, 2.7)  # inches, without the key; our own choice
+PANEL = (2.3, 1.75)  # inches: the widest of several panels, and the height of each
+NARROWEST = 1.6  # inches of a column of panels
 AIR = 0.05  # of an axis, beyond its data on each side
 REACH = 2.0  # spans of the data that an axis is stretched by for a reference, as in the terminal
 BESIDE = 24  # characters of a label beside the panel
 LINE = 0.06  # of the height of the axes: what a label takes
 
 
-def curves_figure(
-    series: Sequence[Series],
-    *,
-    title: str,
-    x_label: str,
-    x_log: bool = False,
-    y_log: bool = False,
-    references: Sequence[Reference] = (),
-) -> Figure:
+class Curves(Protocol):
+    """What a panel of curves shows; `nccli.export.Plotted` has it."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def series(self) -> Sequence[Series]: ...
+    @property
+    def x_label(self) -> str: ...
+    @property
+    def x_log(self) -> bool: ...
+    @property
+    def y_log(self) -> bool: ...
+    @property
+    def references(self) -> Sequence[Reference]: ...
+
+
+def curves_figure(plotted: Curves, *, width: float | None = None) -> Figure:
     """Return a panel with a line a series, its spread as a band, references dashed.
 
     What is undefined, or not positive on a logarithmic axis, is a gap. A reference so far off
@@ -39,21 +50,49 @@ def curves_figure(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
-    values = _heights(series, log=y_log)
-    values += [one.value for one in references if _within_reach(one.value, values, log=y_log)]
-    y_log = _scale(axes, "y", values, y_log)
-    _scale_x(axes, series, x_log)
-    for one in series:
+    size = SIZE if width is None else (width, width * SIZE[1] / SIZE[0])
+    figure = Figure(figsize=size, layout="constrained")
+    _panel(figure.subplots(), plotted)
+    add_key(figure, _key(plotted.series))
+    return figure
+
+
+def panels_figure(panels: Sequence[Curves], *, width: float | None = None) -> Figure:
+    """Return panels of curves beside and below each other, under one key."""
+    from matplotlib.figure import Figure
+
+    wide = min(PAGE, PANEL[0] * len(panels)) if width is None else width
+    columns = max(1, min(len(panels), int(wide / NARROWEST)))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(wide, rows * PANEL[1]), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in grid[len(panels) :]:
+        spare.remove()
+    for place, (axes, one) in enumerate(zip(grid, panels, strict=False)):
+        _panel(axes, one)
+        if place + columns < len(panels):  # another below it
+            axes.set_xlabel("")
+    keys = {one.label: one for panel in panels for one in panel.series}
+    add_key(figure, _key(list(keys.values())))
+    return figure
+
+
+def _panel(axes: Axes, plotted: Curves) -> None:
+    values = _heights(plotted.series, log=plotted.y_log)
+    values += [
+        one.value
+        for one in plotted.references
+        if _within_reach(one.value, values, log=plotted.y_log)
+    ]
+    y_log = _scale(axes, "y", values, plotted.y_log)
+    _scale_x(axes, plotted.series, plotted.x_log)
+    for one in plotted.series:
         _draw(axes, one, floor=min(values) if y_log and values else None)
     if y_log:
         _frame_logs(axes, values)
-    _draw_references(axes, references, log=y_log)
-    axes.set_title(heading(title), loc="left", fontsize=8)
-    axes.set_xlabel(brief(x_label))
-    add_key(figure, _key(series))
-    return figure
+    _draw_references(axes, plotted.references, log=y_log)
+    axes.set_title(heading(plotted.title), loc="left", fontsize=8)
+    axes.set_xlabel(brief(plotted.x_label))
 
 
 # --- axes ---------------------------------------------------------------------------------------
@@ -104,8 +143,7 @@ def _tick_narrow_logs(axes: Axes, which: Literal["x", "y"], values: Sequence[flo
     from matplotlib.ticker import MaxNLocator, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    ends = min(values, default=1.0), max(values, default=1.0)
-    if sum(ends[0] <= tick <= ends[1] for tick in axis.get_majorticklocs()) < 2:
+    if log_ticks(min(values, default=1.0), max(values, default=1.0)) < 2:
         axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter("{x:g}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 4  # diagrams beside each other; our own choice
 PANEL = (2.2, 2.6)  # inches: the widest column, and the height of a diagram with its counts
+NARROWEST = 1.6  # inches of a column where the width is given
 FLOOR = 0.8  # of the counts' logarithmic axis: a single sample is visible
 # hue and hatching both tell the two gaps apart; hues as in the terminal on a light surface
 OVER: dict[str, Any] = {"fc": "#f3cdb5", "ec": "#d55e00", "hatch": "////"}
@@ -36,7 +37,9 @@ class Reliability(Protocol):
     def bins(self) -> Sequence[Binned]: ...
 
 
-def diagrams_figure(diagrams: Sequence[Reliability], *, title: str) -> Figure:
+def diagrams_figure(
+    diagrams: Sequence[Reliability], *, title: str, width: float | None = None
+) -> Figure:
     """Return a panel a diagram, the number of samples of its bins below.
 
     A bar is accuracy, hatched from there to the mean confidence, which has a cap: one hatching
@@ -44,9 +47,10 @@ def diagrams_figure(diagrams: Sequence[Reliability], *, title: str) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    columns = min(len(diagrams), COLUMNS)
+    columns = min(len(diagrams), COLUMNS if width is None else max(1, int(width / NARROWEST)))
     rows = math.ceil(len(diagrams) / columns)
-    size = (min(PAGE, max(3.3, 0.5 + columns * PANEL[0])), 0.3 + rows * PANEL[1])
+    wide = min(PAGE, max(3.3, 0.5 + columns * PANEL[0])) if width is None else width
+    size = (wide, 0.3 + rows * PANEL[1])
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(4, 1) * rows)
     most = max((entry.count for one in diagrams for entry in one.bins), default=1)

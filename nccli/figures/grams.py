@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 COLUMNS = 3  # matrices beside each other; our own choice
 PANEL = (2.6, 2.5)  # inches: the widest column, and the height of a row
+NARROWEST = 1.9  # inches of a column where the width is given
 NUMBERED = 10  # classes up to which each cell holds its number
 NAME = 14  # characters of the name of a class
 LABELLED = 20  # classes up to which each row has its label
@@ -42,7 +43,7 @@ class Gram(Protocol):
     def target(self) -> float | None: ...
 
 
-def grams_figure(matrices: Sequence[Gram], *, title: str) -> Figure:
+def grams_figure(matrices: Sequence[Gram], *, title: str, width: float | None = None) -> Figure:
     """Return a heatmap a matrix, blue below zero and orange above it, with one colour bar.
 
     The ends of the scale are the round numbers that hold all pairs of two classes; what is beyond
@@ -50,9 +51,10 @@ def grams_figure(matrices: Sequence[Gram], *, title: str) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    columns = min(len(matrices), COLUMNS)
+    columns = min(len(matrices), COLUMNS if width is None else max(1, int(width / NARROWEST)))
     rows = math.ceil(len(matrices) / columns)
-    size = (min(PAGE, 0.9 + columns * PANEL[0]), 0.3 + rows * PANEL[1])
+    wide = min(PAGE, 0.9 + columns * PANEL[0]) if width is None else width
+    size = (wide, 0.3 + rows * min(PANEL[1], (wide - 0.9) / columns))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     cosines = [np.array(one.values, dtype=np.float64) for one in matrices]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nccli.charts import Reference, Series
 from nccli.errors import UsageError
-from nccli.figures.curves import curves_figure
+from nccli.figures.curves import curves_figure, panels_figure
 from nccli.figures.diagrams import Reliability, diagrams_figure
 from nccli.figures.grams import Gram, grams_figure
 from nccli.figures.metrics import DPI
@@ -42,40 +42,40 @@ class Drawable(Protocol):
     def diagrams(self) -> Sequence[Reliability]: ...
     @property
     def matrices(self) -> Sequence[Gram]: ...
+    @property
+    def panels(self) -> Sequence[Drawable]: ...
 
 
-def plotted_figure_bytes(plotted: Drawable, form: str, *, notes: Sequence[str]) -> bytes:
+def plotted_figure_bytes(
+    plotted: Drawable, form: str, *, notes: Sequence[str], width: float | None = None
+) -> bytes:
     """Return the figure as svg, pdf or png; the same input gives the same bytes.
 
+    width: inches; as wide as it needs where None.
     notes: lines that say where the numbers come from; they are in the description of an svg or
     png, the keywords of a pdf. Raises UsageError where there is nothing that a figure shows.
     """
     content = io.BytesIO()
     with _ALONE, matplotlib_ready():
-        figure = plotted_figure(plotted)
+        figure = plotted_figure(plotted, width=width)
         metadata = _metadata(form, plotted.title, notes)
         figure.savefig(content, format=form, dpi=DPI, metadata=metadata)
     return content.getvalue()
 
 
-def plotted_figure(plotted: Drawable) -> Figure:
-    """Return the matplotlib figure: curves, reliability diagrams or Gram matrices.
+def plotted_figure(plotted: Drawable, *, width: float | None = None) -> Figure:
+    """Return the matplotlib figure: curves, panels of them, reliability diagrams or Gram matrices.
 
     To be called within `matplotlib_ready`.
     """
+    if plotted.panels:
+        return panels_figure(plotted.panels, width=width)
     if plotted.series:
-        return curves_figure(
-            plotted.series,
-            title=plotted.title,
-            x_label=plotted.x_label,
-            x_log=plotted.x_log,
-            y_log=plotted.y_log,
-            references=plotted.references,
-        )
+        return curves_figure(plotted, width=width)
     if plotted.diagrams:
-        return diagrams_figure(plotted.diagrams, title=plotted.title)
+        return diagrams_figure(plotted.diagrams, title=plotted.title, width=width)
     if plotted.matrices:
-        return grams_figure(plotted.matrices, title=plotted.title)
+        return grams_figure(plotted.matrices, title=plotted.title, width=width)
     raise UsageError("nothing that a figure shows", remedy="export it as csv")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from nccli.charts.palette import LIGHT
@@ -19,37 +20,7 @@ Dashes = str | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dashes, ...] = ("-", (0, (3.5, 1.6)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
 GREY = "#555555"
 
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # matplotlib brings it along: the same on every machine
-    "font.size": 7,
-    "axes.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e8e8e8",
-    "grid.linewidth": 0.6,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
-    "hatch.linewidth": 0.4,
-    "legend.frameon": False,
-    "legend.handlelength": 2.6,
-    "legend.columnspacing": 1.4,
-    "text.parse_math": False,  # a name with $ in it is a name
-    "pdf.fonttype": 42,  # TrueType, embedded: publishers refuse type 3
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "nccli",
-}
+STYLE_FILE = Path(__file__).with_name("nccli.mplstyle")  # `nccli figure --style` prints it
 METADATA: Mapping[str, dict[str, Any]] = {  # no dates: the same results, the same bytes
     "pdf": {"Creator": "nccli", "CreationDate": None},
     "svg": {"Creator": "nccli", "Date": None},
@@ -69,7 +40,9 @@ def matplotlib_ready() -> Iterator[None]:
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # not what the user's matplotlibrc says
-            matplotlib.rcParams.update(STYLE)
+            matplotlib.rcParams.update(
+                matplotlib.rc_params_from_file(STYLE_FILE, use_default_template=False)
+            )
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

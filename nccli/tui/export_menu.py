@@ -28,6 +28,7 @@ WORDS = {
     "csv": "the numbers, a row a point",
     "json": "the numbers",
     "txt": "the picture as text",
+    "tex": "the figure, for pgfplots",
     "svg": "the figure",
     "pdf": "the figure, for LaTeX",
     "png": "the figure, for slides",
@@ -82,7 +83,7 @@ def _choices(plotted: Plotted) -> list[Choice]:
     only_table = plotted.table is not None
     found = []
     for form in FORMS:
-        drawn = form in ("svg", "pdf", "png")
+        drawn = form in ("tex", "svg", "pdf", "png")
         if (drawn and only_table) or (form == "txt" and not plotted.text):
             continue
         words = WORDS[form] if form in possible else f"{WORDS[form]}: pip install 'nccli[figures]'"

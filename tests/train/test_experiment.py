@@ -431,7 +431,7 @@ def test_ctrl_c_ends_a_run_as_interrupted_and_resume_gives_the_same_bits(whole_s
     process = start(SLOW, tmp_path / "run")
     wait_for(checkpoint_path(tmp_path / "run", 3), process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "continue with: " in errors

@@ -139,7 +139,7 @@ print(*[outcome.ending for outcome in outcomes], len(told), "torch" in sys.modul
 
 def test_side_by_side_gives_the_same_bits_as_one_by_one_and_keeps_torch_out(tmp_path):
     process = start(POOL, tmp_path, 4)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert out.split() == ["finished", "failed", "finished", "8", "False"]
     for seed in (0, 2):
@@ -159,7 +159,7 @@ def test_ctrl_c_stops_all_workers_cleanly(everyone, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines() == [
         "interrupted; 0 of 3 runs finished; continue with: nccli train --resume"
@@ -172,5 +172,5 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     process = start(POOL, tmp_path, 5_000)
     wait_for(checkpoint_path(tmp_path / "digits-mlp-ce-s0", 1), process)
     process.kill()
-    process.communicate(timeout=20)  # returns when the last holder of the pipes is gone
+    process.communicate(timeout=120)  # returns when the last holder of the pipes is gone
     assert status(tmp_path / "digits-mlp-ce-s0") == "running"

@@ -199,7 +199,7 @@ def test_a_sweep_that_was_killed_goes_on_and_repeats_no_finished_run(tmp_path):
         "run_all(runs, Path(sys.argv[1]), name=sweep_name, resume=True, on_event=kill)\n"
     )
     process = start(script, tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     first, second, third = (tmp_path / sweep_name(one) for one in runs)
     assert read_run(first).status == "finished"
@@ -294,9 +294,9 @@ def test_ctrl_c_lets_the_workers_save(dask_cluster, tmp_path):
     process = start(script, tmp_path, dask_cluster.scheduler_address)
     folders = [tmp_path / f"digits-mlp-ce-s{seed}" for seed in range(2)]
     for folder in folders:
-        wait_for(folder / "resume.pt", process, seconds=60)
+        wait_for(folder / "resume.pt", process, seconds=120)
     os.killpg(process.pid, signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=120)[1]
     assert Interrupted.__name__ in error
     assert [read_run(folder).status for folder in folders] == ["interrupted"] * 2
 

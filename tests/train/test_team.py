@@ -65,7 +65,7 @@ def test_two_processes_train_as_one_with_the_double_batch(alone, tmp_path):
 def test_a_run_of_two_that_was_killed_goes_on(alone, tmp_path):
     run = tmp_path / "digits-mlp-ce-s0"
     process = torchrun(tmp_path)
-    wait_for(run / "resume.pt", process, seconds=60)
+    wait_for(run / "resume.pt", process, seconds=120)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     process = torchrun(tmp_path, "--resume")

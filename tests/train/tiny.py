@@ -66,7 +66,7 @@ def start(script, *arguments):
     )
 
 
-def wait_for(path, process, *, seconds=30):
+def wait_for(path, process, *, seconds=120):
     """Wait until a process has made a file."""
     deadline = time.monotonic() + seconds
     while not path.exists():

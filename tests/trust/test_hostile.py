@@ -29,7 +29,7 @@ def nccli(*words, **options):
         [sys.executable, "-m", "nccli", *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         **options,
     )

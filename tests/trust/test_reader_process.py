@@ -180,7 +180,12 @@ def test_a_limit_that_is_no_number_is_a_usage_error():
 def nccli(words, **options):
     """Run a command line through a shell."""
     return subprocess.run(
-        ["/bin/sh", "-c", words], capture_output=True, text=True, timeout=60, check=False, **options
+        ["/bin/sh", "-c", words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
     )
 
 
@@ -206,7 +211,7 @@ def test_nohup_is_kept(tmp_path):
         "print(asking._helper._child.status())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True,
-                          timeout=60, check=True)  # fmt: skip
+                          timeout=120, check=True)  # fmt: skip
     assert done.stdout.split() == ["1", "None"]
 
 
@@ -229,7 +234,7 @@ def test_nothing_in_the_current_directory_is_imported(tmp_path, name):
     script.parent.mkdir()
     script.write_text(code)
     done = subprocess.run([sys.executable, script, path], capture_output=True, text=True,
-                          timeout=60, check=True, cwd=tmp_path)  # fmt: skip
+                          timeout=120, check=True, cwd=tmp_path)  # fmt: skip
     assert done.stdout == "7\n"
     assert not (tmp_path / "owned").exists()
 
@@ -255,7 +260,9 @@ def test_the_end_of_the_program_waits_for_nobody(tmp_path):
         "time.sleep(0.3)\n"
     )
     begin = time.monotonic()
-    subprocess.run([sys.executable, "-c", code, path], capture_output=True, timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, timeout=120, check=False
+    )
     assert time.monotonic() - begin < 30  # and not the minute that an answer may take
 
 
