@@ -73,7 +73,7 @@ pictures: $(INSTALLED)
 	  $(BIN)/nccli view sample_data/runs --size 140x44 --press "$${picture#*:}" \
 	    --screenshot "docs/view-$${picture%%:*}.svg" || exit 1; \
 	done
-	$(BIN)/nccli analyze sample_data/runs --split train --figure docs/collapse.svg > /dev/null
+	SOURCE_DATE_EPOCH=0 $(BIN)/nccli figure sample_data/runs --of collapse --out docs/collapse.svg
 	$(BIN)/nccli calibrate 'sample_data/runs/*@last' --figure docs/reliability.svg > /dev/null
 	$(BIN)/python docs/crossing.py docs/crossing.svg
 

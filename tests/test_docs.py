@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
 SLOW = ("train", "demo", "extract")  # run by their own tests; of a sweep its runs are only listed
-SILENT = (*SLOW, "sweep", "view", "import")  # they print no table, so that none is compared
+SILENT = (*SLOW, "sweep", "view", "import", "figure")  # they print no table to compare
 SAMPLE = ROOT / "sample_data"
 
 
