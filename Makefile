@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.nccli-installed
 EXTRAS := train,figures,cluster,network,parquet,timm,lightning,huggingface,test
 
-.PHONY: demo test torture coverage oldest check format clean digits sample-data pictures install
+.PHONY: demo test torture coverage oldest check format clean digits sample-data pictures reference install
 
 demo: $(INSTALLED)
 	$(BIN)/nccli demo
@@ -67,12 +67,19 @@ sample-data: $(INSTALLED)
 	$(BIN)/nccli train --data digits --loss ce,ls --seeds 0 --save-epochs 1,10,50,100,200 --dtype float16 --out sample_data/runs
 	rm -f sample_data/runs/*/resume.pt
 
-# Remakes the screens in docs/.
+# Remakes the pictures in docs/.
 pictures: $(INSTALLED)
 	for picture in overview:1 collapse:2 ratio:2,c,c,c hessian:3 calibration:4 gram:5 files:6 notes:7; do \
 	  $(BIN)/nccli view sample_data/runs --size 140x44 --press "$${picture#*:}" \
 	    --screenshot "docs/view-$${picture%%:*}.svg" || exit 1; \
 	done
+	SOURCE_DATE_EPOCH=0 $(BIN)/nccli figure sample_data/runs --of collapse --out docs/collapse.svg
+	$(BIN)/nccli calibrate 'sample_data/runs/*@last' --figure docs/reliability.svg > /dev/null
+	$(BIN)/python docs/crossing.py docs/crossing.svg
+
+# Remakes docs/reference.
+reference: $(INSTALLED)
+	$(BIN)/python docs/make_reference.py
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-bootstrap build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,12 +1,15 @@
-"""README and help cannot rot: every example in them is run, every command is in them."""
+"""Pages and help cannot rot: every example in them is run, what they show is what is printed."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
 SLOW = ("train", "demo", "extract")  # run by their own tests; of a sweep its runs are only listed
+SILENT = (*SLOW, "sweep", "view", "import", "figure")  # they print no table to compare
 SAMPLE = ROOT / "sample_data"
 
 
@@ -38,9 +42,23 @@ def console_blocks(text):
     return "\n".join(re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL))
 
 
+def shown_outputs(text):
+    """The blocks of a single command with what it prints: (command, output)."""
+    blocks = re.findall(r"```console\n\$ (nccli [^\n]+)\n((?:(?!```).)+)```", text, flags=re.DOTALL)
+    return [(line, printed) for line, printed in blocks if "$ nccli" not in printed]
+
+
 HELP_EXAMPLES = [line for command in COMMANDS.values() for line in examples(command.help or "")]
 SCREENS = ROOT / "docs" / "terminal-ui.md"
-README_EXAMPLES = examples(console_blocks(README + SCREENS.read_text(encoding="utf-8")))
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+}
+PAGE_EXAMPLES = [line for text in PAGES.values() for line in examples(console_blocks(text))]
+ADDRESS = "tcp://host:8786"  # stands for the scheduler of a cluster
+ON_A_CLUSTER = [line for line in PAGE_EXAMPLES if ADDRESS in line]
+SHOWN = [line for text in PAGES.values() for line, _ in shown_outputs(text)]  # run where compared
+HERE = sorted({*HELP_EXAMPLES, *PAGE_EXAMPLES} - {*ON_A_CLUSTER, *SHOWN})
 
 
 def arguments_of(line):
@@ -79,7 +97,7 @@ def test_every_command_is_in_the_readme_and_has_examples():
 
 
 @pytest.mark.usefixtures("beside_sample_data")
-@pytest.mark.parametrize("line", sorted(set(HELP_EXAMPLES + README_EXAMPLES)))
+@pytest.mark.parametrize("line", HERE)
 def test_every_example_runs(line, capsys):
     words = arguments_of(line)
     if words[0] in SLOW:
@@ -96,22 +114,61 @@ def test_every_example_runs(line, capsys):
 
 
 @pytest.mark.usefixtures("beside_sample_data")
-def test_the_outputs_in_the_readme_are_what_the_commands_print(capsys):
+@pytest.mark.parametrize("line", ON_A_CLUSTER)
+def test_every_example_of_a_cluster_runs_on_one(line, dask_cluster, capsys):
+    assert run(arguments_of(line.replace(ADDRESS, dask_cluster.scheduler_address))) == 0
+    here = re.sub(r" --scheduler \S+", "", line)
+    there = capsys.readouterr().out
+    assert run([*arguments_of(here), "--no-cache"]) == 0
+    assert capsys.readouterr().out == there
+
+
+def test_many_outputs_are_shown():
+    shown = {name: len(shown_outputs(text)) for name, text in PAGES.items()}
+    assert shown["README.md"] >= 5
+    assert shown["docs/tutorial.md"] >= 5
+
+
+@pytest.mark.usefixtures("beside_sample_data")
+@pytest.mark.parametrize("page", [name for name in PAGES if shown_outputs(PAGES[name])])
+def test_the_outputs_in_the_docs_are_what_the_commands_print(page, capsys):
     """NCCLI_UPDATE_GOLDEN=1 writes them anew."""
-    blocks = re.findall(
-        r"```console\n\$ (nccli [^\n]+)\n((?:(?!```).)+)```", README, flags=re.DOTALL
-    )
-    shown = [(line, text) for line, text in blocks if "$ nccli" not in text]
-    assert len(shown) >= 5
-    readme = README
-    for line, text in shown:
-        assert run([*arguments_of(line), "--format", "table"]) == 0
+    text = PAGES[page]
+    for line, output in shown_outputs(text):
+        words = arguments_of(line)
+        assert words[0] not in SILENT
+        assert run(words if "--format" in words else [*words, "--format", "table"]) == 0
         rows = capsys.readouterr().out.strip().splitlines()
         printed = "".join(row.rstrip() + "\n" for row in rows)
-        readme = readme.replace(f"$ {line}\n{text}", f"$ {line}\n{printed}")
+        text = text.replace(f"$ {line}\n{output}", f"$ {line}\n{printed}")
     if os.environ.get("NCCLI_UPDATE_GOLDEN") == "1":
-        (ROOT / "README.md").write_text(readme, encoding="utf-8")
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme
+        (ROOT / page).write_text(text, encoding="utf-8")
+    assert (ROOT / page).read_text(encoding="utf-8") == text
+
+
+SCRIPT = re.compile(r"```bash\n(.*?)```(?:\n\nIt prints:\n\n```text\n(.*?)```)?", re.DOTALL)
+SCRIPTS = [
+    pytest.param(*found, id=f"{name}-{number}")
+    for name, text in PAGES.items()
+    for number, found in enumerate(SCRIPT.findall(text))
+]
+
+
+@pytest.mark.usefixtures("beside_sample_data")
+@pytest.mark.parametrize(("script", "printed"), SCRIPTS)
+def test_every_script_in_the_docs_runs_and_prints_what_is_shown(script, printed, monkeypatch):
+    """Blocks marked bash; those marked sh need what is not here."""
+    program = Path("bin", "nccli")
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m nccli "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent.resolve()}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == printed
 
 
 def test_the_keys_in_the_docs_are_those_of_the_one_table():
@@ -133,19 +190,47 @@ def test_the_keys_in_the_docs_are_those_of_the_one_table():
     assert SCREENS.read_text(encoding="utf-8") == made
 
 
+def pictures():
+    """Every picture that a page shows: its path from the root."""
+    for name, text in PAGES.items():
+        for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+            yield (Path(name).parent / path).as_posix()
+
+
 def test_every_picture_in_the_docs_is_made_by_the_makefile():
     """And refers to nothing outside itself."""
-    text = README + SCREENS.read_text(encoding="utf-8")
-    shown = set(re.findall(r"\(?(?:docs/)?view-(\w+)\.svg\)", text))
-    made = re.search(r"for picture in (.*?); do", (ROOT / "Makefile").read_text(encoding="utf-8"))
-    assert made is not None
-    assert shown == {word.partition(":")[0] for word in made[1].split()}
-    for name in shown:
-        svg = (ROOT / "docs" / f"view-{name}.svg").read_text(encoding="utf-8")
-        assert "http" not in svg.replace("http://www.w3.org", "").replace("https://www.textual", "")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    screens = re.search(r"for picture in (.*?); do", makefile)
+    assert screens is not None
+    made = {f"docs/view-{word.partition(':')[0]}.svg" for word in screens[1].split()}
+    made |= set(re.findall(r"docs/\w+\.svg", makefile))
+    assert set(pictures()) == made
+    for path in made:
+        svg = (ROOT / path).read_text(encoding="utf-8")
+        assert not re.search(r"(href|src)=.?\"(?!#)|url\((?![\"']?#|[\"']?https://cdnjs)", svg), (
+            path
+        )
 
 
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+def test_the_picture_of_the_crossing_has_the_curves_on_both_sides_of_it():
+    """Rising from cross-entropy on exactly where K sqrt(n) lambda_z is below the crossing."""
+    crossing = runpy.run_path(str(ROOT / "docs" / "crossing.py"))
+    series = crossing["plotted"]().series
+    rises = [one.y[1] > one.y[0] for one in series]
+    assert rises == [pull < crossing["crossing"](10) for pull in crossing["PULLS"]]
+    assert rises == [True, True, False, False]
+    svg = (ROOT / "docs" / "crossing.svg").read_text(encoding="utf-8")
+    assert all(one.label in svg for one in series)
+
+
+def test_every_link_to_a_file_leads_to_one():
+    for name, text in PAGES.items():
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            assert (ROOT / name).parent.joinpath(target).exists(), f"{name}: {target}"
+
+
+@pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("docs/how-to.md", 1)])
+def test_the_python_of_the_docs_runs(page, count, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     names = {
@@ -158,9 +243,9 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
         "bias": np.zeros(3),
         "train_one_epoch": lambda: None,
     }
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[page], flags=re.DOTALL)
     here = [block for block in blocks if "dask_jobqueue" not in block]  # that needs SLURM
-    assert (len(blocks), len(here)) == (4, 3)
+    assert len(here) == count
     for block in here:
-        exec(compile(block, "README.md", "exec"), dict(names))
+        exec(compile(block, page, "exec"), dict(names))
         assert run(["check", "runs/mine" if "recorder" in block else "epoch-00010.h5"]) == 0
