@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nccli.observe import observe_run
     from nccli.recording import Recorder, recorder
     from nccli.runs import read_run
+    from nccli.sample import sample_data_path
     from nccli.validate import validate as check
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "read_checkpoint",
     "read_run",
     "recorder",
+    "sample_data_path",
     "ufm",
     "write_checkpoint",
 ]
@@ -61,6 +63,7 @@ _HOMES = {
     "read_checkpoint": "hdf5",
     "read_run": "runs",
     "recorder": "recording",
+    "sample_data_path": "sample",
     "write_checkpoint": "hdf5",
 }
 

@@ -52,7 +52,17 @@ def compare(
     rows: Sequence[Compared] = COMPARED,
     method: Method = STUDENT,
 ) -> list[Comparison]:
-    """Compare two groups of runs at their last epochs; `method` makes the intervals."""
+    """Compare two groups of runs at their last epochs; `method` makes the intervals.
+
+    >>> import nccli
+    >>> from nccli.compare import compare
+    >>> runs = nccli.sample_data_path("runs")
+    >>> ce, _ = nccli.observe_run(runs / "digits-mlp-ce-s0")
+    >>> ls, _ = nccli.observe_run(runs / "digits-mlp-ls0.05-s0")
+    >>> rows = {row.key: row for row in compare([ce], [ls])}
+    >>> f"{rows['train.nc1'].ratio:.2f}, {rows['calibration.ece'].ratio:.2f}"
+    '0.40, 0.44'
+    """
     return [_compare_last(row, baseline, other, method) for row in rows]
 
 

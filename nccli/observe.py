@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,8 +83,19 @@ def _hessian(checkpoint: Checkpoint, curves: bool) -> HessianReport:
     return hessian.analyze(checkpoint, split=split, **more)
 
 
-def observe_run(path: Path, *, cached: bool = False) -> tuple[Trajectory, list[InputError]]:
-    """Measure every checkpoint of a run directory; unreadable ones are returned as errors."""
+def observe_run(
+    path: str | os.PathLike[str], *, cached: bool = False
+) -> tuple[Trajectory, list[InputError]]:
+    """Measure every checkpoint of a run directory; unreadable ones are returned as errors.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> trajectory, errors = nccli.observe_run(run)
+    >>> trajectory.group, trajectory.seed, errors
+    ('LS 0.05', 0, [])
+    >>> {epoch: f"{nc1:.1e}" for epoch, nc1 in trajectory.series("train.nc1").items()}
+    {1: '1.1e+00', 10: '2.8e-02', 50: '2.4e-03', 100: '3.5e-02', 200: '9.9e-04'}
+    """
     run = read_run(path)
     observations, problems = [], []
     for file in run.checkpoints:

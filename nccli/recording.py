@@ -82,6 +82,15 @@ def recorder(
 
     At the end the run is marked as finished, or as interrupted or failed with the message.
     Raises UsageError where the run has checkpoints, TrainingError where another process writes it.
+
+    >>> import tempfile, nccli, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> features, labels = rng.normal(size=(60, 4)), np.arange(60) % 3
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with nccli.recorder(f"{folder}/run", loss="cross-entropy", seed=0) as record:
+    ...         _ = record(1, train=(features, labels), weight=np.eye(3, 4), bias=np.zeros(3))
+    ...     nccli.read_run(f"{folder}/run").status
+    'finished'
     """
     path = Path(run)
     try:

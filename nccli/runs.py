@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -88,8 +89,16 @@ def write_run_file(run: Path, record: dict[str, Any]) -> None:
     publish_json(run / RUN_FILE, {"format": RUN_FORMAT, "format_version": 1} | record)
 
 
-def read_run(path: Path) -> Run:
-    """Read a run directory. A damaged run.json is told in `problem`; checkpoints stay usable."""
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """Read a run directory. A damaged run.json is told in `problem`; checkpoints stay usable.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> found = nccli.read_run(run)
+    >>> found.name, found.status, len(found.checkpoints)
+    ('digits-mlp-ls0.05-s0', 'finished', 5)
+    """
+    path = Path(path)
     if not is_run(path):
         raise NotFoundError(
             "not a run directory (no run.json, no checkpoints/)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -68,14 +69,23 @@ class Finding:
         return str(InputError(self.problem or "", source=self.path, remedy=self.remedy))
 
 
-def validate(item: Path | InputError, *, verify: bool = False, strict: bool = False) -> Finding:
+def validate(
+    item: str | os.PathLike[str] | InputError, *, verify: bool = False, strict: bool = False
+) -> Finding:
     """Read a file in full and tell what is wrong with it, if anything.
 
     verify: also recompute its content hash; a file that carries none fails.
     strict: what is unusual but usable fails too.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> finding = nccli.check(run / "checkpoints" / "epoch-00200.h5", verify=True)
+    >>> finding.ok, finding.integrity, finding.splits
+    (True, 'ok', ('train 1000', 'test 797'))
     """
     if isinstance(item, InputError):
         return _failed(Finding(path=item.source or ""), item)
+    item = Path(item)
     finding = Finding(path=str(item))
     try:
         described = describe(item)

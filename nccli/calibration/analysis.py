@@ -77,6 +77,13 @@ def analyze(
 
     Raises ContentError where the split has no logits and the file no classifier, UsageError on
     options that make no sense.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> checkpoint = nccli.read_checkpoint(run / "checkpoints" / "epoch-00200.h5")
+    >>> report = nccli.calibration.analyze(checkpoint, split="test", resamples=0)
+    >>> f"ECE {report.ece:.3f}, T {report.temperature:.2f}, ECE then {report.calibrated.ece:.3f}"
+    'ECE 0.046, T 1.06, ECE then 0.032'
     """
     num_bins = num_bins or (PAPER_BINS if protocol == "paper" else NUM_BINS)
     _check(num_bins, folds, fit, protocol, method)

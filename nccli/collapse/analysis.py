@@ -45,6 +45,13 @@ def analyze(
 
     Raises ContentError where fewer than two classes have samples: collapse is about classes
     moving apart, and with one there is nothing to measure.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> checkpoint = nccli.read_checkpoint(run / "checkpoints" / "epoch-00200.h5")
+    >>> report = nccli.collapse.analyze(checkpoint, split="train")
+    >>> f"NC1 {report.nc1:.1e}, NC3 {report.nc3:.3f}"
+    'NC1 9.9e-04, NC3 0.042'
     """
     found = measure(
         checkpoint,

@@ -80,6 +80,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint: header checked now, numbers fetched (and checked) when asked for.
 
     Raises NotFoundError, FormatError or ContentError, each naming the file and the remedy.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> checkpoint = nccli.read_checkpoint(run / "checkpoints" / "epoch-00200.h5")
+    >>> checkpoint.num_classes, checkpoint.dim, sorted(checkpoint.splits)
+    (10, 128, ['test', 'train'])
+    >>> checkpoint.metadata.label_smoothing
+    0.05
     """
     file_path = Path(path)
     return checkpoint_of(describe(file_path), file_path)

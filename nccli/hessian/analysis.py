@@ -79,6 +79,13 @@ def analyze(
 
     Raises ContentError where the file has no classifier or is too large for `exact`, UsageError
     on a negative penalty.
+
+    >>> import nccli
+    >>> run = nccli.sample_data_path("runs") / "digits-mlp-ls0.05-s0"
+    >>> checkpoint = nccli.read_checkpoint(run / "checkpoints" / "epoch-00200.h5")
+    >>> report = nccli.hessian.analyze(checkpoint)
+    >>> f"class means {report.kappa_means_w:.1f}, with ridge {report.kappa_regularised_w:.1f}"
+    'class means 10.7, with ridge 50.3'
     """
     check_penalties(lambda_w, lambda_h)
     layer = open_layer(checkpoint, split, with_bias=with_bias, threads=threads, watch=watch)
