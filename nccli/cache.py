@@ -39,13 +39,15 @@ from typing import Any
 
 from nccli import __version__
 from nccli.publish import TEMPORARY_PREFIX
+from nccli.result import columns
 from nccli.runs import CHECKPOINT_FOLDER
-from nccli.work import Work
+from nccli.work import ANALYSES, Work
 
 FOLDER = ".nccli-cache"
 FORMAT_VERSION = 1
 # Raise the number of an analysis with EVERY change of a number that it gives, of the meaning of
-# an option, or of its notes: what is in people's caches then no longer counts.
+# an option, or of its notes: what is in people's caches then no longer counts. A new field needs
+# no such care: the fields are part of the key.
 METRIC_VERSIONS = {
     "collapse": 1, "sampled": 1, "classes": 1, "gram": 1, "calibration": 2, "class_calibration": 1,
     "paired_calibration": 1, "relations": 1, "hessian": 4,
@@ -128,6 +130,7 @@ def _key(seen: Seen, work: Work) -> dict[str, Any]:
         "metrics": [
             METRIC_VERSIONS[name] for name in (work.analysis, *PARTS.get(work.analysis, ()))
         ],
+        "fields": _fields(work.analysis),
         "file": seen.identity,
         "analysis": work.analysis,
         "split": work.split,
@@ -135,6 +138,13 @@ def _key(seen: Seen, work: Work) -> dict[str, Any]:
     }
     read_back: dict[str, Any] = json.loads(json.dumps(key))  # a tuple comes back as a list
     return read_back
+
+
+@functools.lru_cache
+def _fields(analysis: str) -> str:
+    """A checksum of the fields that the results have: one that is new was not measured before."""
+    names = (analysis, *PARTS.get(analysis, ()))
+    return _checksum([columns(ANALYSES[name].result_type()) for name in names])
 
 
 def _place(path: Path, work: Work) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ from test_imports import imported
 
 from nccli import answer, cache, hdf5, runs
 from nccli.cli.app import run
+from nccli.result import quantity
 from nccli.work import ANALYSES, Work
 
 FILE = "toy-ce-s0/checkpoints/epoch-00010.h5"
@@ -172,6 +174,22 @@ def test_a_file_that_has_changed_is_read_again(file, change):
     assert cache.recall(file, work()) is not None
     CHANGES[change](file)
     assert cache.recall(file, work()) is None
+
+
+def test_a_field_that_is_new_was_not_measured_before(monkeypatch):
+    for analysis, kind in (("collapse", "collapse"), ("observation", "hessian")):
+        before = cache._fields(analysis)
+        result_type = ANALYSES[kind].result_type()
+        added = dataclasses.make_dataclass(
+            "Added", [("new", float, quantity("new"))], bases=(result_type,), frozen=True,
+            kw_only=True,
+        )  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(type(ANALYSES[kind]), "result_type", lambda _, added=added: added)
+            cache._fields.cache_clear()
+            assert cache._fields(analysis) != before
+        cache._fields.cache_clear()
+        assert cache._fields(analysis) == before
 
 
 @pytest.mark.parametrize("version", ["metric", "nccli"])

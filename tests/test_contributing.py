@@ -102,3 +102,11 @@ def render_text(renderable):
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
+
+
+def test_a_brief_metric_has_a_row_in_the_terminal_ui():
+    from nccli.result import quantities
+    from nccli.tui.collapse import NUMBERS
+
+    brief = {name for name, meaning in quantities(CollapseReport).items() if meaning.brief}
+    assert {f"train.{name}" for name in brief - {"epoch", "split"}} <= set(NUMBERS)

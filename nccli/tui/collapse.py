@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nccli.collapse_report import CollapseReport
+from nccli.result import quantities
 from nccli.tui.comparison import comparison_numbers
 from nccli.tui.curves_pane import CurvesPane
 from nccli.tui.readings import compared_rows
@@ -23,12 +25,19 @@ CHARTS = (
     ("train.nontarget_logit_spread", "non-target logit spread"),
     ("test.accuracy", "accuracy, test"),
 )
-NUMBERS = (
+_CHOSEN = (
     *("train.nc1", "test.nc1", "train.nc2_features", "train.nc2_classifier", "train.nc2_duality"),
     *("train.nc3", "train.nc4", "test.nc4", "train.cdnv", "test.cdnv"),
     *("train.nontarget_logit_spread", "train.weight_norm", "train.feature_norm"),
     *("calibration.ece", "train.accuracy", "test.accuracy", "train.loss", "test.loss"),
 )
+# a metric that tables of one line a checkpoint show is shown here, too
+_BRIEF = tuple(
+    f"train.{name}"
+    for name, meaning in quantities(CollapseReport).items()
+    if meaning.brief and name not in ("epoch", "split")
+)
+NUMBERS = tuple(dict.fromkeys((*_CHOSEN, *_BRIEF)))
 
 
 class Collapse(CurvesPane):
