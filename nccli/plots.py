@@ -79,7 +79,8 @@ def _full(name: str, known: dict[str, Chart]) -> str:
     short = [key for key in known if key.rpartition(".")[2] == name]
     if short:
         return short[0]  # of the train split, where both have it
-    near = difflib.get_close_matches(name, [*known, *(k.rpartition(".")[2] for k in known)], n=2)
+    names = dict.fromkeys((*known, *(key.rpartition(".")[2] for key in known)))
+    near = difflib.get_close_matches(name, names, n=2)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(f"no chart '{name}'", remedy=f"{guess}all: {', '.join(known)}")
 

@@ -117,6 +117,20 @@ def test_the_command_lists_every_checkpoint_with_its_hash(runs, tmp_path, monkey
         assert hashlib.sha256(path.read_bytes()).hexdigest() in page
     assert run_command(["report", str(runs), "-o", "nowhere/r.html"]) == 3
     assert "nowhere: no such folder; make it first" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    assert run_command(["report", str(runs), "-o", "folder"]) == 0
+    assert capsys.readouterr().out == "folder/report.html\n"
+
+
+def test_what_cannot_be_written_is_one_line(runs, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nccli.publish.publish_bytes", full)
+    for words in (["report", str(runs)], ["figure", str(runs), "--of", "nc1", "--form", "csv"]):
+        assert run_command(words) == 3
+        assert "cannot be written: No space left on device" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")

@@ -136,11 +136,9 @@ class _Plan:
     ) -> None:
         from nccli.export import Origin, exported
         from nccli.plots import needed
-        from nccli.publish import publish_bytes
 
         origin = Origin(command=self.command, files=needed(plotted, groups))
-        publish_bytes(path, exported(plotted, origin, form, when=when(), width=self.width))
-        print(path)
+        publish(path, exported(plotted, origin, form, when=when(), width=self.width))
 
 
 def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, str, Path]]:
@@ -177,6 +175,19 @@ def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, 
 
 def _slug(name: str) -> str:
     return name.replace(".", "-")
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and print its name. Raises InputError."""
+    from nccli.publish import publish_bytes
+
+    try:
+        publish_bytes(path, content)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror or error}", source=path, remedy="choose another"
+        ) from error
+    print(path)
 
 
 def check_folder(folder: Path) -> None:

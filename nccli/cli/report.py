@@ -11,7 +11,7 @@ import typer
 
 from nccli.cli import console
 from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
-from nccli.cli.figure import check_folder, when
+from nccli.cli.figure import check_folder, publish, when
 from nccli.errors import DONE, SOME_INPUTS_FAILED, NccliError
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def report(
     paths: list[str] = typer.Argument(
         help="Run directories, directories of runs, or globs; two quoted globs: two groups."
     ),
-    out: Path = typer.Option(Path("report.html"), "-o", "--out", help="The file to write."),
+    out: Path = typer.Option(
+        Path("report.html"), "-o", "--out", help="The file to write, or its folder."
+    ),
     title: str = typer.Option("Neural collapse report", help="The heading of the page."),
     groups: str = typer.Option("auto", metavar="BY", help="As for compare: loss, words or auto."),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
@@ -43,13 +45,13 @@ def report(
     from nccli.groups import BY, groups_of
 
     by = one_of("--groups", groups, BY)
+    out = out / "report.html" if out.is_dir() else out
     check_folder(out.parent)
     words, missing = runs_by_word(console.input_words(paths))
     measured, problems = measure_words(words, cached=not no_cache)
     command = shlex.join(["nccli", "report", *paths])
     shown = groups_of(measured, by)
     _write(shown, _pairs(measured, by), out, title, command)
-    print(out)
     raise typer.Exit(SOME_INPUTS_FAILED if problems or missing else DONE)
 
 
@@ -70,7 +72,6 @@ def _write(
     command: str,
 ) -> None:
     from nccli.compare import compare
-    from nccli.publish import publish_bytes
     from nccli.report import report_page
     from nccli.report.figures import DRAWN
 
@@ -84,4 +85,4 @@ def _write(
             when=when(),
             advance=advance,
         )
-    publish_bytes(out, page.encode("utf-8", "backslashreplace"))
+    publish(out, page.encode("utf-8", "backslashreplace"))
