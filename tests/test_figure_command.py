@@ -205,3 +205,49 @@ def test_latex_takes_every_picture(call, tmp_path):
     words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+# --- figures of other commands ------------------------------------------------------------------
+
+
+def test_a_sweep_of_the_closed_form_is_a_panel_a_condition_number(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["hessian", "--classes", "10", "--sweep", "delta=0:0.9:10", "--sweep", "n=10,100"]
+    assert run_command([*words, "--figure", "kappa.csv", "-f", "json"]) == 0
+    captured = capsys.readouterr()
+    points = json.loads(captured.out)
+    assert "wrote kappa.csv" in captured.err
+    lines = (tmp_path / "kappa.csv").read_text().splitlines()
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    for name, panel in (("kappa_loss", 0), ("kappa_regularised", 1), ("kappa_joint", 2)):
+        title = list(dict.fromkeys(row["panel"] for row in rows))[panel]
+        found = {
+            (row["series"], float(row["delta"])): row["y"] for row in rows if row["panel"] == title
+        }
+        for point in points:
+            key = (f"n={point['per_class']}", point["label_smoothing"])
+            assert float(found[key] or "nan") == pytest.approx(point[name], nan_ok=True)
+
+
+def test_the_spectrum_and_measured_condition_numbers_have_figures(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["hessian", "--classes", "4", "--figure", "spectrum.tex", "-f", "csv"]) == 0
+    assert "xlabel={rank}" in (tmp_path / "spectrum.tex").read_text()
+    assert run_command(["hessian", str(runs), "--figure", "kappa.svg", "-f", "csv"]) == 0
+    assert "kappa" in (tmp_path / "kappa.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--classes", "4", "--figure", "a.gif"), "choices: pdf, svg, png, tex, csv, json"),
+        (("--classes", "4", "--figure", "no/a.pdf"), "no: no such folder"),
+        (("sample", "--rates", "--figure", "a.pdf"), "--rates and --figure do not go together"),
+        (("--network", "a:b", "--figure", "a.pdf"), "--figure goes with checkpoints"),
+    ],
+)
+def test_a_figure_of_hessian_that_cannot_be_is_told_first(words, told, capsys):
+    assert run_command(["hessian", *words]) in (2, 3)
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert not captured.out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nccli.cli import console
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from nccli.condition import Condition
+    from nccli.export import Plotted
     from nccli.sweep import Axis, SweepPoint
     from nccli.ufm import UFMReport
 
@@ -44,6 +47,7 @@ def closed_form(
     form: str,
     fail_if: str | None,
     chart: bool,
+    figure: Path | None = None,
 ) -> int:
     """Print the closed form at each delta, or at each point of a sweep; return the exit code."""
     from nccli.sweep import Axis, parse
@@ -62,7 +66,7 @@ def closed_form(
     if not any(axis.name == "delta" for axis in axes):  # innermost: CE beside LS
         deltas = _deltas(DELTAS if smoothing is None else smoothing)
         axes = (*axes, Axis(name="delta", values=deltas))
-    show = _Show(form=console.with_chart(form, chart), fail_if=fail_if, chart=chart)
+    show = _Show(form=console.with_chart(form, chart), fail_if=fail_if, chart=chart, figure=figure)
     return _sweep(axes, base, show) if sweep else _deltas_only(axes[0], base, show)
 
 
@@ -73,6 +77,14 @@ class _Show:
     form: str
     fail_if: str | None
     chart: bool
+    figure: Path | None
+
+    def draw(self, plotted: Callable[[], Plotted]) -> None:
+        """Write the figure of --figure, if one was asked for."""
+        if self.figure is not None:
+            from nccli.cli.figure import save
+
+            save(plotted(), self.figure, command=shlex.join(["nccli", *sys.argv[1:]]))
 
     def print(self, results: Sequence[Any], table: Callable[[], Sequence[RenderableType]]) -> None:
         """Write the results to stdout; the table is made only where it is wanted."""
@@ -93,6 +105,10 @@ class _Show:
         from nccli.result import columns
 
         resolve_format(self.form, terminal=True)
+        if self.figure is not None:
+            from nccli.cli.figure import check_file
+
+            check_file(self.figure)
         condition = None if self.fail_if is None else Condition.parse(self.fail_if)
         if condition is not None:
             condition.check(columns(result_type))
@@ -125,6 +141,7 @@ def _deltas_only(deltas: Axis, base: dict[str, Any], show: _Show) -> int:
     problems = [ufm.Problem(**base, label_smoothing=delta) for delta in deltas.values]
     reports = [ufm.analyze(problem) for problem in problems]
     show.print(reports, lambda: _deltas_table(reports, show.chart))
+    show.draw(lambda: _spectrum_figure(reports))
     console.say_notes(reports)
     return console.exit_code(reports, failed=0, condition=condition)
 
@@ -139,12 +156,25 @@ def _deltas_table(reports: Sequence[UFMReport], chart: bool) -> list[RenderableT
     return [closed_form(reports), *spectrum_chart(reports)]
 
 
+def _spectrum_figure(reports: Sequence[UFMReport]) -> Plotted:
+    from nccli.cli.closed_form_charts import spectrum_figure
+
+    return spectrum_figure(reports)
+
+
+def _sweep_figure(points: Sequence[SweepPoint], axes: Sequence[Axis]) -> Plotted:
+    from nccli.cli.closed_form_charts import sweep_figure
+
+    return sweep_figure(points, axes)
+
+
 def _sweep(axes: Sequence[Axis], base: dict[str, Any], show: _Show) -> int:
     from nccli.sweep import SweepPoint, sweep
 
     condition = show.condition(SweepPoint)
     points = sweep(axes, base)
     show.print(points, lambda: _sweep_table(points, axes, show.chart))
+    show.draw(lambda: _sweep_figure(points, axes))
     collapsed = sum(point.kappa_loss is None for point in points)
     if collapsed:
         console.say(

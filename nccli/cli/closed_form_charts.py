@@ -10,6 +10,7 @@ from rich.text import Text
 
 from nccli.charts import Series, line_chart
 from nccli.cli.drawing import HEIGHT, chart_width, look
+from nccli.export import Plotted
 from nccli.regime import Answer, crossing, value_at
 from nccli.result import quantities
 from nccli.sweep import Axis, SweepPoint
@@ -61,10 +62,15 @@ def _word(name: str, value: float) -> str:
     return f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
 
 
-def _chart(
-    name: str, curves: Sequence[tuple[str, list[SweepPoint]]], axis: Axis, found: Sequence[Answer]
-) -> Text:
-    series = [
+def sweep_figure(points: Sequence[SweepPoint], axes: Sequence[Axis]) -> Plotted:
+    """The same condition numbers as a figure: a panel each, every curve."""
+    curves = _curves(points, axes)
+    panels = tuple(_plotted(name, curves, axes[0]) for name in DRAWN)
+    return Plotted(title="Closed form", name="closed-form", panels=panels)
+
+
+def _plotted(name: str, curves: Sequence[tuple[str, list[SweepPoint]]], axis: Axis) -> Plotted:
+    series = tuple(
         Series(
             label=label,
             x=[float(getattr(point, axis.fields[0])) for point in members],
@@ -72,16 +78,29 @@ def _chart(
             kind=kind,
         )
         for kind, (label, members) in enumerate(curves)
-    ]
-    values = [y for one in series for y in one.y if y is not None]
-    chart = line_chart(
-        series,
+    )
+    return Plotted(
         title=quantities(SweepPoint)[name].label,
-        width=chart_width(),
-        height=HEIGHT,
+        name=name,
+        series=series,
         x_label=quantities(SweepPoint)[axis.fields[0]].label,
         x_log=_far_apart(axis.values),
-        y_log=_far_apart(values),
+        y_log=_far_apart([y for one in series for y in one.y if y is not None]),
+    )
+
+
+def _chart(
+    name: str, curves: Sequence[tuple[str, list[SweepPoint]]], axis: Axis, found: Sequence[Answer]
+) -> Text:
+    plotted = _plotted(name, curves, axis)
+    chart = line_chart(
+        plotted.series,
+        title=plotted.title,
+        width=chart_width(),
+        height=HEIGHT,
+        x_label=plotted.x_label,
+        x_log=plotted.x_log,
+        y_log=plotted.y_log,
         cursor=_cursor(axis, found) if name == "kappa_regularised" else None,
         look=look(),
     )
@@ -104,15 +123,27 @@ def _cursor(axis: Axis, found: Sequence[Answer]) -> float | None:
     return value_at(pull, axis.name, found[0].problem)
 
 
+def spectrum_figure(reports: Sequence[UFMReport]) -> Plotted:
+    """The joint spectra by rank, a curve a delta."""
+    return Plotted(
+        title="joint spectrum",
+        name="joint-spectrum",
+        series=tuple(_spectrum(report, kind) for kind, report in enumerate(reports)),
+        x_label="rank",
+        x_log=True,
+        y_log=True,
+    )
+
+
 def spectrum_chart(reports: Sequence[UFMReport]) -> list[RenderableType]:
     """The joint spectra by rank on log axes, and how many zero modes are left out."""
-    series = [_spectrum(report, kind) for kind, report in enumerate(reports[:MOST_CURVES])]
+    plotted = spectrum_figure(reports[:MOST_CURVES])
     chart = line_chart(
-        series,
-        title="joint spectrum",
+        plotted.series,
+        title=plotted.title,
         width=chart_width(),
         height=HEIGHT,
-        x_label="rank",
+        x_label=plotted.x_label,
         x_log=True,
         look=look(),
     )

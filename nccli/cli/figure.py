@@ -23,6 +23,7 @@ from nccli.errors import (
     NotFoundError,
     UsageError,
 )
+from nccli.text import visible
 
 if TYPE_CHECKING:
     from nccli.export import Plotted
@@ -177,8 +178,36 @@ def _slug(name: str) -> str:
     return name.replace(".", "-")
 
 
+def check_file(path: Path) -> str:
+    """Return the form of a file's name, before anything is computed for it.
+
+    Raises UsageError for another suffix, MissingExtraError without matplotlib, NotFoundError.
+    """
+    from nccli.export import forms
+
+    form = one_of("the form", path.suffix.lower().removeprefix("."), FORMS)
+    if form not in forms():
+        raise MissingExtraError("figures need matplotlib", remedy="pip install 'nccli[figures]'")
+    check_folder(path.parent)
+    return form
+
+
+def save(plotted: Plotted, path: Path, *, command: str) -> None:
+    """Write numbers that come from no file, in the form of the file's name; say so on stderr."""
+    from nccli.export import Origin, exported
+
+    content = exported(plotted, Origin(command=command), check_file(path), when=when())
+    _write_whole(path, content)
+    console.say(f"nccli: wrote {visible(path)}")
+
+
 def publish(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and print its name. Raises InputError."""
+    _write_whole(path, content)
+    print(path)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     from nccli.publish import publish_bytes
 
     try:
@@ -187,7 +216,6 @@ def publish(path: Path, content: bytes) -> None:
         raise InputError(
             f"cannot be written: {error.strerror or error}", source=path, remedy="choose another"
         ) from error
-    print(path)
 
 
 def check_folder(folder: Path) -> None:

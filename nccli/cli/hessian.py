@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from nccli.cli import console
 from nccli.cli.closed_form import closed_form
 from nccli.errors import UsageError
+from nccli.text import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,6 +25,7 @@ EXACT_HELP = "All eigenvalues of the W block from the dense matrix: K d up to 8,
 NETWORK_HELP = "A whole network in place of checkpoints: module:function or file.py:function."
 DOUBLE_HELP = "--network: in float64, as confident networks need."
 RATES_HELP = "The decay of NC1 from epoch to epoch, beside the rates that kappa predicts."
+FIGURE_HELP = "Condition numbers by epoch as out.pdf, .svg, .png; closed form: or .tex, .csv."
 
 
 def hessian(
@@ -50,6 +53,7 @@ def hessian(
     form: str = typer.Option("auto", "--format", "-f", help=console.FORMAT_HELP),
     fail_if: str | None = typer.Option(None, help=console.FAIL_IF_HELP),
     chart: bool = typer.Option(False, "--chart", help=console.CHART_HELP),
+    figure: Path | None = typer.Option(None, help=FIGURE_HELP),
     top: int = typer.Option(1, min=1, help="How many of each block's largest eigenvalues."),
     density: bool = typer.Option(False, "--density", help=DENSITY_HELP),
     probes: int = typer.Option(4, min=1, help="Of densities: random probes; they give error bars."),
@@ -86,6 +90,7 @@ def hessian(
       nccli hessian sample_data/runs/digits-mlp-ce-s0@last --hierarchy --smallest
       nccli hessian sample_data/runs --rates
       nccli hessian 'sample_data/runs/*' --format csv
+      nccli hessian --classes 10 --sweep delta=0:0.9:37 --figure kappa.pdf
       nccli hessian --network nccli.network.example:digits --top 3
     """
     closed = classes is not None or bool(sweep)
@@ -97,6 +102,8 @@ def hessian(
     if closed or network is not None:
         _refuse([name for name, given in measured.items() if given])
     if network is not None:
+        if figure is not None:
+            raise UsageError("--figure goes with checkpoints and with --classes, not --network")
         if closed or paths:
             raise UsageError("--network takes the place of checkpoints and of --classes")
         from nccli.cli.network import run_network
@@ -133,6 +140,7 @@ def hessian(
             form=form,
             fail_if=fail_if,
             chart=chart,
+            figure=figure,
         )
         raise typer.Exit(code)
     if per_class is not None or dim is not None or smoothing is not None:
@@ -140,6 +148,12 @@ def hessian(
 
     from nccli.work import Work
 
+    if figure is not None:
+        if rates:
+            raise UsageError("--rates and --figure do not go together", remedy="ask one at a time")
+        from nccli.figures import check_figure
+
+        check_figure(figure)
     given = {
         "lambda_w": lambda_w, "lambda_h": lambda_h, "top": top,
         "density": ["w", "h", "joint"] if density else [],
@@ -154,8 +168,18 @@ def hessian(
         fail_if=fail_if,
         table=_rates_table if rates else lambda results: _table(results, chart),
         summary=_decays if rates else None,
+        then=None if figure is None else lambda results: _save_figure(results, figure),
     )
     raise typer.Exit(code)
+
+
+def _save_figure(results: Sequence[Any], figure: Path) -> None:
+    from nccli.cli.hessian_charts import CHARTED
+    from nccli.figures import save_metric_figure
+
+    if results:
+        save_metric_figure(results, figure, names=CHARTED)
+        console.say(f"nccli: wrote {visible(figure)}")
 
 
 def _refuse(names: Sequence[str]) -> None:
