@@ -15,6 +15,7 @@ from typing import Literal
 from nccli.errors import UsageError
 
 CONFIDENCE_LEVEL = 0.95
+ROUNDING = 1e-13  # of the numbers: their differences are equal within it
 RESAMPLES = 10_000  # of some numbers: they cost nothing
 
 SAMPLES = "sample bootstrap"  # as told of an interval that is over samples, not over runs
@@ -35,6 +36,8 @@ class Method:
         """Raise UsageError where there is nothing to resample with."""
         if self.resamples < 1:
             raise UsageError("an interval needs resamples", remedy="--resamples 1000")
+        if self.seed < 0:
+            raise UsageError(f"a seed is not negative, got {self.seed}")
 
 
 STUDENT = Method()
@@ -55,7 +58,7 @@ def change_of_pairs(pairs: Sequence[tuple[float, float]], method: Method = STUDE
     values = [two - one for one, two in pairs]
     if not values:
         return Change()
-    if len(set(values)) < 2:
+    if _are_equal(values, [value for pair in pairs for value in pair]):
         return Change(mean=fmean(values))
     if method.kind == "bootstrap":
         low, high = _percentiles(method, [values], signs=[1.0])
@@ -74,14 +77,15 @@ def change_of_means(
     if not ones or not twos:
         return Change()
     mean = fmean(twos) - fmean(ones)
-    if min(len(ones), len(twos)) < 2 or len({*ones}) == len({*twos}) == 1:
+    if min(len(ones), len(twos)) < 2 or (_are_equal(ones, ones) and _are_equal(twos, twos)):
         return Change(mean=mean)
     if method.kind == "bootstrap":
         low, high = _percentiles(method, [ones, twos], signs=[-1.0, 1.0])
         return Change(mean=mean, low=low, high=high, kind="bootstrap")
     shares = [_variance(values) / len(values) for values in (ones, twos)]
-    freedom = math.fsum(shares) ** 2 / math.fsum(
-        share**2 / (len(values) - 1) for share, values in zip(shares, (ones, twos), strict=True)
+    parts = [share / max(shares) for share in shares]  # squares of tiny ones would be zero
+    freedom = math.fsum(parts) ** 2 / math.fsum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (ones, twos), strict=True)
     )
     half = _quantile(freedom) * math.sqrt(math.fsum(shares))
     return Change(mean=mean, low=mean - half, high=mean + half, kind="Welch t")
@@ -89,7 +93,7 @@ def change_of_means(
 
 def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """95 % Student interval of the mean; (None, None) of fewer than two different values."""
-    if len(set(values)) < 2:
+    if not values or _are_equal(values, values):
         return None, None
     mean, half = fmean(values), _half_width(values)
     return mean - half, mean + half
@@ -98,6 +102,11 @@ def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 def spread_of(values: Sequence[float]) -> float | None:
     """Return the standard deviation (n - 1) of two values or more."""
     return math.sqrt(_variance(values)) if len(values) > 1 else None
+
+
+def _are_equal(values: Sequence[float], inputs: Sequence[float]) -> bool:
+    """Whether values differ by no more than the rounding of what they are made from."""
+    return max(values) - min(values) <= ROUNDING * max(abs(value) for value in inputs)
 
 
 def _half_width(values: Sequence[float]) -> float:

@@ -84,6 +84,11 @@ class Claim:
     evidence: str = quantity("evidence", default="")
 
 
+def are_the_papers(baseline: Sequence[Trajectory], other: Sequence[Trajectory]) -> bool:
+    """Tell whether two groups are what the paper speaks of: cross-entropy, and label smoothing."""
+    return baseline[0].group == "CE" and not baseline[0].delta and bool(other[0].delta)
+
+
 _STATEMENTS = (
     ("LS collapses more strongly: smaller NC1", "train.nc1"),
     ("LS comes closer to the simplex ETF: smaller NC2 (means)", "train.nc2_features"),

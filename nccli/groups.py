@@ -12,45 +12,61 @@ from nccli.errors import NotFoundError, UsageError
 
 Group = list[Trajectory]
 Pair = tuple[Group, Group]  # the baseline, and what is compared with it
+Words = Sequence[tuple[str, Sequence[Trajectory]]]
 By = Literal["auto", "loss", "words"]
 BY: tuple[By, ...] = ("auto", "loss", "words")
 
 
-def grouped(words: Sequence[tuple[str, Sequence[Trajectory]]], by: By = "auto") -> list[Pair]:
+def grouped(words: Words, by: By = "auto") -> list[Pair]:
     """Return the groups to compare, in pairs.
 
     words: each word with the runs it names. by: "loss" pools them all and compares every other loss
     with cross-entropy; "words" compares the runs of each further word with those of the first, loss
     by loss where a word names several; "auto" goes by words where there are two, and either each
-    names one loss only or pooling them would put one seed into a group twice.
+    names one loss only or they share one.
 
     Raises NotFoundError where nothing is left to compare, UsageError where a group has one seed
     twice.
     """
-    runs = [run for _, found in words for run in found]
-    if by == "words" or (by == "auto" and _are_groups(words)):
+    if goes_by_words(words, by):
         return _by_words(words)
+    runs = [run for _, found in words for run in found]
     check_seeds(runs)
     return _by_loss(runs)
 
 
-def groups_of(words: Sequence[tuple[str, Sequence[Trajectory]]], by: By = "auto") -> list[Group]:
-    """Return the groups to show together, cross-entropy first: those of `grouped`, or one alone.
+def groups_of(words: Words, by: By = "auto") -> list[Group]:
+    """Return the groups to show together, cross-entropy first: by loss, or word by word.
 
     Raises UsageError where a group has a seed twice, NotFoundError where there is no run.
     """
     runs = [run for _, found in words for run in found]
     if not runs:
         raise NotFoundError("no run here has a checkpoint that can be read")
-    if by == "words" or (by == "auto" and _are_groups(words)):
-        groups: list[Group] = []
-        for group in (group for pair in _by_words(words) for group in pair):
-            if group not in groups:
-                groups.append(group)
+    if goes_by_words(words, by):
+        groups = [group for found in _named(words) for group in found.values()]
+        for group in groups:
+            check_seeds(group)
         return groups
     check_seeds(runs)
     losses = by_loss(runs)
     return [losses[name] for name in sorted(losses, key=lambda name: (name != "CE", name))]
+
+
+def left_out(words: Words, pairs: Sequence[Pair]) -> list[Trajectory]:
+    """Return the runs that no pair has: their loss is not the other word's."""
+    kept = {id(run.observations) for pair in pairs for group in pair for run in group}
+    return [run for _, runs in words for run in runs if id(run.observations) not in kept]
+
+
+def goes_by_words(words: Words, by: By) -> bool:
+    """Tell whether the words are the groups."""
+    if by != "auto":
+        return by == "words"
+    if len(words) != 2 or not all(runs for _, runs in words):
+        return False
+    first, second = (set(by_loss(runs)) for _, runs in words)
+    return len(first) == len(second) == 1 or bool(first & second)
 
 
 def by_loss(runs: Sequence[Trajectory]) -> dict[str, Group]:
@@ -59,18 +75,6 @@ def by_loss(runs: Sequence[Trajectory]) -> dict[str, Group]:
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     return dict(sorted(groups.items()))
-
-
-def _are_groups(words: Sequence[tuple[str, Sequence[Trajectory]]]) -> bool:
-    if len(words) != 2 or not all(runs for _, runs in words):
-        return False
-    if all(len(by_loss(runs)) == 1 for _, runs in words):
-        return True
-    try:
-        check_seeds([run for _, runs in words for run in runs])
-    except UsageError:
-        return True
-    return False
 
 
 def _by_loss(runs: Sequence[Trajectory]) -> list[Pair]:
@@ -86,42 +90,45 @@ def _by_loss(runs: Sequence[Trajectory]) -> list[Pair]:
     return [(baseline, group) for group in groups.values()]
 
 
-def _by_words(words: Sequence[tuple[str, Sequence[Trajectory]]]) -> list[Pair]:
-    if len(words) < 2:
+def _by_words(words: Words) -> list[Pair]:
+    named = _named(words)
+    if len(named) < 2:
         raise UsageError(
-            "one word names one group only",
-            remedy="name another to compare with, or leave --groups out",
+            "only one of the words names runs that are not another's",
+            remedy="name two groups: nccli compare 'runs/a*' 'runs/b*'",
         )
-    labels = _labels([word for word, _ in words])
-    losses = [by_loss(runs) for _, runs in words]
+    first, *others = named
     pairs: list[Pair] = []
-    for label, found in zip(labels[1:], losses[1:], strict=True):
-        if len(losses[0]) == len(found) == 1:
-            (first,), (second,) = losses[0].values(), found.values()
-            pairs.append(_named(first, second, labels[0], label))
+    for found in others:
+        if len(first) == len(found) == 1:
+            (one,), (two,) = first.values(), found.values()
+            pairs.append((one, two))
         else:
-            shared = [loss for loss in losses[0] if loss in found]
-            pairs += [_named(losses[0][one], found[one], labels[0], label, one) for one in shared]
+            pairs += [(first[loss], found[loss]) for loss in first if loss in found]
     if not pairs:
         raise NotFoundError(
             "the words name no runs of one loss", remedy="compare them by loss: --groups loss"
         )
-    for one, two in pairs:
-        check_seeds(one)
-        check_seeds(two)
+    for group in (group for pair in pairs for group in pair):
+        check_seeds(group)
     return pairs
 
 
-def _named(first: Group, second: Group, one: str, two: str, loss: str = "") -> Pair:
-    """Call two groups by their losses where these differ, else as the words do."""
-    if first[0].group != second[0].group:
-        return first, second
-    names = [f"{name} {loss}".strip() for name in (one, two)]
-    named = [
-        [replace(run, group=name) for run in group]
-        for name, group in zip(names, (first, second), strict=True)
+def _named(words: Words) -> list[dict[str, Group]]:
+    """The runs of each word by loss, called by their losses where these tell all words apart."""
+    present = [(word, by_loss(runs)) for word, runs in words if runs]
+    losses = [loss for _, found in present for loss in found]
+    alone = all(len(found) == 1 for _, found in present)
+    if alone and len(set(losses)) == len(losses):
+        return [found for _, found in present]
+    labels = _labels([word for word, _ in present])
+    return [
+        {
+            loss: [replace(run, group=label if alone else f"{label} {loss}") for run in runs]
+            for loss, runs in found.items()
+        }
+        for label, (_, found) in zip(labels, present, strict=True)
     ]
-    return named[0], named[1]
 
 
 def _labels(words: Sequence[str]) -> list[str]:

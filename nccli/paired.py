@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from nccli.changes import STUDENT, Change, Method, change_of_means, change_of_pairs, spread_of
 from nccli.result import Better, Shown, quantity
-from nccli.trajectory import Trajectory
+from nccli.trajectory import Trajectory, scored_splits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,12 @@ def comparison(
     method: Method = STUDENT,
 ) -> Comparison:
     """Compare the values that two groups of runs have; means are over all runs with a value."""
+    row, value = _of_one_split(row, value, scored_splits([*baseline, *other]))
     ones, twos = (_defined([value(run) for run in group]) for group in (baseline, other))
-    pairs = _values(seed_pairs(baseline, other), value)
-    paired = len(pairs) > 1 or min(len(ones), len(twos)) < 2
+    seeds = _values(seed_pairs(baseline, other), value)
+    alone = len(ones) == len(twos) == 1  # the only two there are, whatever their seeds
+    pairs = [(ones[0], twos[0])] if alone else seeds
+    paired = alone or len(seeds) > 1
     used = [x for pair in pairs for x in pair] if paired else [*ones, *twos]
     positive = row.as_ratio and bool(used) and min(used) > 0
 
@@ -113,7 +116,7 @@ def comparison(
         baseline_std=spread_of(ones),
         other_mean=fmean(twos) if twos else None,
         other_std=spread_of(twos),
-        pairs=len(pairs) if paired else 0,
+        pairs=len(seeds) if paired else 0,
         difference=plain.mean,
         ratio=None if logs is None else exponential(logs.mean),
         low=exponential(low) if positive else low,
@@ -130,6 +133,18 @@ def seed_pairs(
     # a run that does not tell its seed has no partner: pairing it would invent a sample
     by_seed = {run.seed: run for run in other if run.seed is not None}
     return [(run, by_seed[run.seed]) for run in baseline if run.seed in by_seed]
+
+
+def _of_one_split(
+    row: Compared, value: Callable[[Trajectory], float | None], splits: set[str]
+) -> tuple[Compared, Callable[[Trajectory], float | None]]:
+    """Name the split that a calibration score is of; scores of two splits are no comparison."""
+    if not row.key.startswith("calibration.") or splits <= {"test"}:
+        return row, value
+    if len(splits) > 1:
+        return row, lambda _: None
+    label = row.label.replace("test", "").strip()
+    return replace(row, label=f"{label} {next(iter(splits))}"), value
 
 
 def _values(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from nccli.charts import Series
@@ -24,6 +25,7 @@ from nccli.hessian_curves import density_series, spectrum_series
 from nccli.hessian_report import HessianReport
 from nccli.mean_curves import averaged
 from nccli.observe import observe
+from nccli.trajectory import scored_splits
 
 Groups = Sequence[Sequence[Trajectory]]
 LOG_FROM = 10.0  # positive numbers that span this factor have a logarithmic axis; our own choice
@@ -42,8 +44,12 @@ class Chart:
     plot: Callable[[Groups], Plotted]
 
 
-def charts() -> dict[str, Chart]:
-    """Return every chart by its name: `collapse`, each number of `nccli compare`, and the rest."""
+def charts(*, cached: bool = True) -> dict[str, Chart]:
+    """Return every chart by its name: `collapse`, each number of `nccli compare`, and the rest.
+
+    cached: whether what is measured more for some of them is kept beside the runs.
+    """
+    spectrum, density = partial(_spectrum, cached=cached), partial(_density, cached=cached)
     found = [Chart(name="collapse", means="NC1, NC2, NC3 and ECE beside each other", plot=_panels)]
     found += [
         Chart(name=row.key, means=f"{row.label} over the epochs", plot=_number_plot(row))
@@ -55,22 +61,23 @@ def charts() -> dict[str, Chart]:
             ("reliability", "confidence and accuracy, bin by bin", _reliability),
             ("reliability-after", "confidence and accuracy after temperature scaling", _after),
             ("gram", "cosines of the angles between class means", _gram),
-            ("spectrum", "eigenvalues of the W block, the UFM's over them", _spectrum),
-            ("density", "density of the eigenvalues of the W block", _density),
+            ("spectrum", "eigenvalues of the W block, the UFM's over them", spectrum),
+            ("density", "density of the eigenvalues of the W block", density),
         )
     ]
     return {chart.name: chart for chart in found}
 
 
-def chosen(names: str) -> list[Chart]:
+def chosen(names: str, *, cached: bool = True) -> list[Chart]:
     """Return the charts that names between commas ask for, `all` of them, or `nc1` for train.nc1.
 
     Raises UsageError for a name that no chart has.
     """
-    known = charts()
+    known = charts(cached=cached)
     if names == "all":
         return list(known.values())
-    return [known[_full(name.strip(), known)] for name in names.split(",")]
+    full = dict.fromkeys(_full(name.strip(), known) for name in names.split(","))
+    return [known[name] for name in full]
 
 
 def _full(name: str, known: dict[str, Chart]) -> str:
@@ -93,7 +100,12 @@ def _number_plot(row: Compared) -> Callable[[Groups], Plotted]:
 
 
 def number_plot(groups: Groups, row: Compared) -> Plotted:
-    """Return one number over the epochs, a curve a group."""
+    """Return one number over the epochs, a curve a group; none of scores of different splits."""
+    splits = scored_splits([run for runs in groups for run in runs])
+    if row.key.startswith("calibration.") and not splits <= {"test"}:
+        if len(splits) > 1:
+            return Plotted(title=row.label, name=row.key.replace(".", "-"))
+        row = replace(row, label=f"{row.label.replace('test', '').strip()} {splits.pop()}")
     series = [one for kind, runs in enumerate(groups) for one in _curves(runs, row.key, kind)]
     values = [y for one in series for part in (one.y, one.low, one.high) for y in part]
     epochs = [x for one in series for x in one.x if x is not None]
@@ -143,10 +155,12 @@ def checkpoints(groups: Groups) -> list[tuple[str, Path]]:
     for runs in groups:
         path = runs[0].last.path
         if path is not None:
-            label = runs[0].group
-            seed = runs[0].seed
-            found.append((label if seed is None else f"{label} s{seed}", Path(path)))
+            found.append((_label(runs[0]), Path(path)))
     return found
+
+
+def _label(run: Trajectory) -> str:
+    return run.group if run.seed is None else f"{run.group} s{run.seed}"
 
 
 def _reliability(groups: Groups, *, after: bool = False) -> Plotted:
@@ -155,7 +169,7 @@ def _reliability(groups: Groups, *, after: bool = False) -> Plotted:
         report = runs[0].last.calibration
         scores = None if report is None else report.calibrated if after else report
         if scores is not None:
-            diagrams.append(Diagram(label=runs[0].group, kind=kind, bins=scores.bins))
+            diagrams.append(Diagram(label=_label(runs[0]), kind=kind, bins=scores.bins))
     return Plotted(
         title=f"Reliability{' after temperature scaling' if after else ''}",
         name=f"reliability{'-after' if after else ''}",
@@ -188,8 +202,8 @@ def _first_split(file: Checkpoint) -> str:
     return "train" if "train" in file.splits else min(file.splits)
 
 
-def _spectrum(groups: Groups) -> Plotted:
-    reports, labels = _hessians(groups)
+def _spectrum(groups: Groups, *, cached: bool) -> Plotted:
+    reports, labels = _hessians(groups, cached=cached)
     return Plotted(
         title="Eigenvalues of the W block",
         name="spectrum",
@@ -199,8 +213,8 @@ def _spectrum(groups: Groups) -> Plotted:
     )
 
 
-def _density(groups: Groups) -> Plotted:
-    reports, labels = _hessians(groups)
+def _density(groups: Groups, *, cached: bool) -> Plotted:
+    reports, labels = _hessians(groups, cached=cached)
     return Plotted(
         title="Density of the W block's eigenvalues",
         name="density",
@@ -211,11 +225,11 @@ def _density(groups: Groups) -> Plotted:
     )
 
 
-def _hessians(groups: Groups) -> tuple[list[HessianReport], list[str]]:
+def _hessians(groups: Groups, *, cached: bool) -> tuple[list[HessianReport], list[str]]:
     found = [
         (observation.hessian, label)
         for label, path in checkpoints(groups)
-        if (observation := observe(path, curves=True, cached=True)).hessian is not None
+        if (observation := observe(path, curves=True, cached=cached)).hessian is not None
     ]
     return [report for report, _ in found if report is not None], [label for _, label in found]
 

@@ -154,8 +154,9 @@ def _put_scores(
     resamples: int,
     seed: int,
 ) -> None:
-    split = preferred_split(files[0], SCORED)
-    if any(split not in file.splits or file.classifier is None for file in files):
+    splits = {preferred_split(file, SCORED) for file in files}
+    split = splits.pop()
+    if splits or any(split not in file.splits or file.classifier is None for file in files):
         return
     _check_same(files, paths, split)
     reports = [

@@ -63,6 +63,12 @@ class Trajectory:
         return found
 
 
+def scored_splits(runs: Sequence[Trajectory]) -> set[str]:
+    """Return the splits that calibration is of: scores of two splits are no comparison."""
+    found = {one.calibration.split for run in runs for one in run.observations if one.calibration}
+    return {split for split in found if split}
+
+
 def trajectory(name: str, observations: Sequence[Observation]) -> Trajectory:
     """Make a trajectory; loss and seed are those of its reports."""
     ordered = sorted(observations, key=lambda one: -1 if one.epoch is None else one.epoch)

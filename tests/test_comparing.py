@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,16 +14,18 @@ from conftest import checkpoint, make_runs
 from scipy import stats
 
 from nccli import collapse, hdf5
+from nccli.calibration_report import CalibrationReport
 from nccli.changes import SAMPLES, Method, change_of_means, change_of_pairs
 from nccli.cli.app import run as run_command
 from nccli.collapse.intervals import replicates
 from nccli.collapse_report import CollapseReport
-from nccli.compare import compare
+from nccli.compare import COMPARED, are_the_papers, compare
 from nccli.errors import ContentError, NotFoundError, UsageError
-from nccli.groups import grouped
+from nccli.groups import grouped, groups_of, left_out
 from nccli.hdf5 import read_checkpoint
 from nccli.logits import load_labels
 from nccli.observe import observe_run
+from nccli.plots import number_plot
 from nccli.runs import find_runs
 from nccli.sample_changes import compare_samples
 from nccli.trajectory import Observation, trajectory
@@ -70,8 +73,45 @@ def test_one_common_seed_is_no_pairing_and_one_run_no_interval():
     row = nc1_row(group(ONES), group(TWOS, delta=0.1, first_seed=3))
     assert (row.interval, row.pairs) == ("Welch t", 0)
     row = nc1_row(group(ONES), group(TWOS[:1], delta=0.1))
-    assert (row.interval, row.pairs, row.low) == (None, 1, None)
-    assert row.ratio == pytest.approx(TWOS[0] / ONES[0])
+    assert (row.interval, row.pairs, row.low) == (None, 0, None)
+    assert row.ratio == pytest.approx(TWOS[0] / np.exp(np.log(ONES).mean()))  # as the means shown
+    row = nc1_row(group(ONES[:1]), group(TWOS[:1], delta=0.1, first_seed=9))  # the only two
+    assert (row.interval, row.pairs, row.ratio) == (None, 0, pytest.approx(TWOS[0] / ONES[0]))
+
+
+@pytest.mark.parametrize(
+    "pairs", [[(0.85, 0.9), (0.8, 0.85)], [(0.5, 0.75), (0.25, 0.5)], [(1e-90, 2e-90)] * 2]
+)
+def test_equal_changes_have_no_interval_whatever_their_rounding(pairs):
+    found = change_of_pairs(pairs)
+    assert (found.low, found.kind) == (None, None)
+
+
+def test_tiny_numbers_have_welchs_interval_too():
+    found = change_of_means([1e-90, 2e-90], [1e-90, 3e-90])
+    scipys = stats.ttest_ind([1, 3], [1, 2], equal_var=False).confidence_interval(0.95)
+    assert (1e90 * found.low, 1e90 * found.high) == pytest.approx((scipys.low, scipys.high))
+
+
+def scored(run_made, split, ece=0.1):
+    (one,) = run_made.observations
+    report = CalibrationReport(split=split, ece=ece, seed=run_made.seed)
+    return replace(run_made, observations=(replace(one, calibration=report),))
+
+
+def test_scores_of_two_splits_are_not_compared_and_of_another_one_are_called_so():
+    ce, ls = run(0.2), run(0.1, delta=0.1)
+    rows = {row.key: row for row in compare([scored(ce, "test")], [scored(ls, "train")])}
+    assert rows["calibration.ece"].baseline_mean is None
+    assert rows["train.nc1"].ratio == pytest.approx(0.5)
+    rows = {row.key: row for row in compare([scored(ce, "val")], [scored(ls, "val", 0.3)])}
+    assert rows["calibration.ece"].label == "ECE val"
+    assert rows["calibration.ece"].ratio == pytest.approx(3.0)
+    plotted = number_plot(
+        [[scored(ce, "test")], [scored(ls, "train")]],
+        next(row for row in COMPARED if row.key == "calibration.ece"),
+    )
+    assert not plotted.drawable
 
 
 def test_the_bootstrap_over_pairs_is_a_literal_one():
@@ -143,18 +183,33 @@ def test_two_words_with_the_same_seeds_and_losses_are_compared_loss_by_loss():
         )
 
 
-def test_words_of_other_seeds_are_pooled_and_can_be_kept_apart():
+def test_words_that_share_a_loss_are_the_groups_and_can_be_pooled():
     later = [*group(ONES, first_seed=4), *group(TWOS, delta=0.1, first_seed=4)]
     words = [("a/x", [*CE, *LS]), ("b/x", later)]
-    assert names(grouped(words)) == [("CE", "LS 0.1", 8, 8)]
-    assert names(grouped(words, "words"))[0] == ("a/x CE", "b/x CE", 4, 4)
+    assert names(grouped(words, "loss")) == [("CE", "LS 0.1", 8, 8)]
+    assert names(grouped(words))[0] == ("a/x CE", "b/x CE", 4, 4)
+
+
+def test_what_is_left_out_is_known_and_shown_together_all_the_same():
+    words = [("A", [*CE, *LS]), ("B", group(TWOS))]
+    pairs = grouped(words)
+    assert names(pairs) == [("A CE", "B CE", 4, 4)]
+    assert left_out(words, pairs) == LS
+    assert [one[0].group for one in groups_of(words)] == ["A CE", "A LS 0.1", "B CE"]
+
+
+def test_verdicts_are_of_the_losses_not_of_names():
+    (pair,) = grouped([("CE", CE), ("LS_a", group(TWOS))])
+    assert (pair[0][0].group, pair[1][0].group) == ("CE", "LS_a")
+    assert not are_the_papers(*pair)
+    assert are_the_papers(*grouped([("a", CE), ("b", LS)])[0])
 
 
 @pytest.mark.parametrize(
     ("words", "by", "kind", "message"),
     [
         ([("a", CE)], "auto", NotFoundError, "needs runs of cross-entropy and of label smoothing"),
-        ([("a", CE)], "words", UsageError, "one word names one group only"),
+        ([("a", CE)], "words", UsageError, "only one of the words names runs"),
         ([("a", CE), ("b", [])], "auto", NotFoundError, "found: CE"),
         ([("a", [*CE, *LS]), ("b", group(TWOS, delta=0.3))], "words", NotFoundError, "of one loss"),
     ],
@@ -347,9 +402,26 @@ def test_intervals_over_samples_promise_nothing_of_seeds(call):
         (("--resamples", "10"), "--resamples without a bootstrap"),
         (("--interval", "bootstrap", "--resamples", "0"), "needs resamples"),
         (("--match", "nc1", "--interval", "samples"), "do not go together"),
+        (("--interval", "bootstrap", "--seed", "-1"), "--seed"),
     ],
 )
 def test_what_makes_no_sense_is_told_before_anything_is_measured(call, words, told):
     code, out, err = call("runs", *words)
     assert (code, out) == (2, "")
     assert told in err
+
+
+def test_the_groups_are_told_where_they_may_surprise(call, tmp_path):
+    make_runs(tmp_path / "more", epochs=(1,), groups=(("ce", 0.0),))
+    code, _, err = call("runs", "more", "-f", "csv")
+    assert code == 4
+    assert "more against runs, loss by loss; --groups loss pools them" in err
+    assert "left out, as no other word has runs of that loss: toy-ls0.1-s0" in err
+    code, _, err = call("runs", "-f", "csv", "--interval", "bootstrap")
+    assert "a bootstrap of fewer than 5 runs is too narrow" in err
+
+
+def test_a_level_that_no_run_reaches_cannot_be_used(call):
+    code, out, err = call("runs", "--match", "nc1", "--levels", "1e-9")
+    assert (code, out) == (3, "")
+    assert "share no level of nc1" in err

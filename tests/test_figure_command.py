@@ -251,3 +251,19 @@ def test_a_figure_of_hessian_that_cannot_be_is_told_first(words, told, capsys):
     captured = capsys.readouterr()
     assert told in captured.err
     assert not captured.out
+
+
+def test_nothing_is_kept_where_that_is_not_wanted_and_the_command_is_whole(
+    tmp_path, monkeypatch, capsys
+):
+    folder = make_runs(tmp_path / "runs", epochs=(1, 2))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "abc")  # no time: as if it were not set
+    words = [str(folder), "--no-cache", "--of", "spectrum,gram,gram", "--form", "csv,csv"]
+    assert run_command(["figure", *words, "--groups", "loss"]) == 0
+    assert capsys.readouterr().out.split() == ["spectrum.csv", "gram.csv"]
+    assert not list(folder.rglob(".nccli-cache"))
+    assert "--groups loss" in (tmp_path / "gram.csv").read_text()
+    assert run_command(["report", str(folder), "--no-cache", "--title", "Mine"]) == 0
+    assert not list(folder.rglob(".nccli-cache"))
+    assert "--title Mine" in (tmp_path / "report.html").read_text()

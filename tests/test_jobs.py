@@ -24,7 +24,7 @@ import pytest
 from nccli.batch import each
 from nccli.cli.app import run
 from nccli.errors import ContentError, InputError
-from nccli.interrupts import interruptible
+from nccli.interrupts import interrupt, interruptible
 from nccli.jobs import LocalPool, WorkerDied, local_engine
 
 # --- work that the workers import from here -----------------------------------------------------
@@ -152,6 +152,32 @@ def test_ctrl_c_waits_while_a_lock_is_being_taken():
         hold()
     assert calls == ["taken", "given back"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_lock_that_another_thread_keeps_is_not_waited_for():
+    lock = threading.Lock()
+    waiting = threading.Condition(lock)
+    lock.acquire()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        waiting.__enter__()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_interrupt_that_waits_is_not_lost_and_other_alarms_are_left_alone():
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    with interruptible():
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 900
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def struck_at_the_end():
+        with interruptible():
+            interrupt(signal.SIGINT, SimpleNamespace(f_code=threading.Condition.__enter__.__code__))
+
+    with pytest.raises(KeyboardInterrupt):
+        struck_at_the_end()
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
 def test_ctrl_c_that_leaves_a_futures_lock_behind_holds_nothing_up():

@@ -117,6 +117,11 @@ def test_the_command_lists_every_checkpoint_with_its_hash(runs, tmp_path, monkey
         assert hashlib.sha256(path.read_bytes()).hexdigest() in page
     assert run_command(["report", str(runs), "-o", "nowhere/r.html"]) == 3
     assert "nowhere: no such folder; make it first" in capsys.readouterr().err
+    victim = tmp_path / "epoch-00001.h5"
+    victim.write_bytes(b"mine")
+    assert run_command(["report", str(runs), "-o", str(victim)]) == 2
+    assert "a report is an HTML page; -o epoch-00001.html" in capsys.readouterr().err
+    assert victim.read_bytes() == b"mine"
     (tmp_path / "folder").mkdir()
     assert run_command(["report", str(runs), "-o", "folder"]) == 0
     assert capsys.readouterr().out == "folder/report.html\n"

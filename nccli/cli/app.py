@@ -29,6 +29,8 @@ from nccli.errors import BUG, DONE, InputError, Interrupted, NccliError
 from nccli.interrupts import interruptible
 from nccli.text import visible
 
+LONGEST_EPOCH = 11  # digits of SOURCE_DATE_EPOCH: later years are no dates to Python
+
 app = typer.Typer(
     name="nccli",
     help="Neural collapse, last-layer conditioning and calibration of saved checkpoints.",
@@ -69,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; no traceback unless NCCLI_DEBUG=1."""
     debug = os.environ.get("NCCLI_DEBUG") == "1"
     _prepare_streams()
+    _check_epoch()
     if not debug:
         warnings.simplefilter("ignore")  # numpy's warnings are for developers
     try:
@@ -95,6 +98,13 @@ def run(arguments: Sequence[str]) -> int:
         text = visible(error).strip()
         say(f"nccli: a bug in nccli: {type(error).__name__}: {text}; run it with NCCLI_DEBUG=1")
         return BUG
+
+
+def _check_epoch() -> None:
+    """Take a SOURCE_DATE_EPOCH away that is no time: libraries that read it would break off."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_EPOCH):
+        del os.environ["SOURCE_DATE_EPOCH"]
 
 
 def _prepare_streams() -> None:

@@ -13,6 +13,7 @@ import typer
 from nccli.cli import console
 from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
 from nccli.errors import CLAIM_FAILED, DONE, SOME_INPUTS_FAILED, NotFoundError, UsageError
+from nccli.text import shortlist, visible
 
 if TYPE_CHECKING:
     from nccli.changes import Method
@@ -30,6 +31,7 @@ RESAMPLES_HELP = "Of the bootstrap; default 10000 over seeds, 200 over samples."
 FAIL_IF_HELP = "Exit with 1 if it is true of a comparison, e.g. 'test.accuracy.difference < -0.02'."
 INTERVALS = ("t", "bootstrap", "samples")
 SAMPLE_RESAMPLES = 200
+FEW = 5  # runs of a group, our own limit: of two, a bootstrap's interval is their range
 CHECKED = ("baseline_mean", "other_mean", "difference", "ratio", "low", "high")
 
 
@@ -43,16 +45,17 @@ def compare(
     levels: str | None = typer.Option(None, metavar="LEVELS", help=LEVELS_HELP),
     interval: str = typer.Option("t", metavar="KIND", help=INTERVAL_HELP),
     resamples: int | None = typer.Option(None, help=RESAMPLES_HELP),
-    seed: int = typer.Option(0, help="Of the resampling."),
+    seed: int = typer.Option(0, min=0, help="Of the resampling."),
     fail_if: str | None = typer.Option(None, help=FAIL_IF_HELP),
     chart: bool = typer.Option(False, help=CHART_HELP),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
     """Two groups of runs, paired by seed: differences, ratios and their 95 % intervals.
 
-    Runs are grouped by their loss, and each smoothing is compared with cross-entropy; two words
-    that each name runs of one loss are the two groups. Groups that share no two seeds are compared
-    as independent samples (Welch). The last epochs are compared; with --match nc1, the moments at
+    Runs are grouped by their loss, and each smoothing is compared with cross-entropy. Two words
+    that each name runs of one loss are the two groups; where they share losses, they are compared
+    loss by loss (--groups loss pools them). Groups that share no two seeds are compared as
+    independent samples (Welch). The last epochs are compared; with --match nc1, the moments at
     which the train split's NC1 first gets down to the same level (between two saved epochs:
     interpolated; never beyond them).
 
@@ -82,6 +85,7 @@ def compare(
     words, missing = runs_by_word(console.input_words(paths))
     measured, problems = measure_words(words, cached=not no_cache)
     pairs = grouped(measured, how.by)
+    apart = say_groups(measured, pairs, how.by)
     unmatched = 0
     if match is None:
         compared: Sequence[Sequence[Comparison]] = [how.compare(*pair) for pair in pairs]
@@ -92,7 +96,31 @@ def compare(
         compared, unmatched = print_matching(pairs, how, metric=match, levels=chosen, form=form)
     if condition is not None and (code := _checked(compared, condition)) != DONE:
         raise typer.Exit(code)
-    raise typer.Exit(SOME_INPUTS_FAILED if problems or missing or unmatched else DONE)
+    unused = missing or unmatched or apart
+    raise typer.Exit(SOME_INPUTS_FAILED if problems or unused else DONE)
+
+
+def say_groups(
+    measured: Sequence[tuple[str, list[Trajectory]]], pairs: Sequence[Pair], by: By
+) -> int:
+    """Say on stderr what a user may not expect of the groups; return how many runs are in none."""
+    from nccli.groups import by_loss, goes_by_words, left_out
+    from nccli.trajectory import scored_splits
+
+    several = any(len(by_loss(runs)) > 1 for _, runs in measured)
+    if by == "auto" and several and goes_by_words(measured, by):
+        first, second = (visible(word) for word, _ in measured)
+        console.say(f"nccli: {second} against {first}, loss by loss; --groups loss pools them")
+    apart = left_out(measured, pairs)
+    if apart:
+        names = shortlist([visible(run.name) for run in apart])
+        console.say(f"nccli: left out, as no other word has runs of that loss: {names}")
+    splits = scored_splits([run for pair in pairs for group in pair for run in group])
+    if len(splits) > 1:
+        console.say(
+            f"nccli: calibration is of different splits ({', '.join(sorted(splits))}): not compared"
+        )
+    return len(apart)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +154,10 @@ class _How:
         from nccli import compare as comparing
 
         if self.samples is None:
+            if self.method.kind == "bootstrap" and min(len(baseline), len(other)) < FEW:
+                console.say(
+                    f"nccli: a bootstrap of fewer than {FEW} runs is too narrow: --interval t"
+                )
             return comparing.compare(baseline, other, method=self.method)
         from nccli import sample_changes
 
@@ -231,7 +263,7 @@ def print_comparison(
         console.show(comparison_table(rows), form=form)
         if any(row.interval == SAMPLES for row in rows):
             console.say("nccli: these intervals are over samples: they say nothing of other seeds")
-        elif baseline[0].group == "CE" and other[0].group.startswith("LS"):
+        elif comparing.are_the_papers(baseline, other):
             words = "\nWhat the paper says (arXiv 2402.03979), and what these runs say"
             console.show(Text(words), form=form)
             verdicts = comparing.claims(baseline, other, compared=rows)
@@ -264,11 +296,16 @@ def print_matching(
 
     Raises NotFoundError where no group does.
     """
+    from nccli.compare import are_the_papers
     from nccli.matching import matched
     from nccli.render import FOR_PEOPLE, rendered
 
     found = [
         (pair, matched(*pair, metric=metric, levels=levels, method=how.method)) for pair in pairs
+    ]
+    found = [
+        (pair, rows if any(row.baseline_runs or row.other_runs for row in rows) else [])
+        for pair, rows in found
     ]
     problems = [_no_level(*pair, metric) for pair, rows in found if not rows]
     if len(problems) == len(found):
@@ -279,8 +316,9 @@ def print_matching(
     if form not in FOR_PEOPLE:
         sys.stdout.write(rendered([row for rows in shown for row in rows], form=form))
         return shown, len(problems)
-    for rows in shown:
-        _print_levels(rows, form)
+    for pair, rows in found:
+        if rows:
+            _print_levels(rows, form, verdicts=are_the_papers(*pair))
     return shown, len(problems)
 
 
@@ -296,7 +334,7 @@ def _no_level(
     )
 
 
-def _print_levels(rows: Sequence[Matched], form: str) -> None:
+def _print_levels(rows: Sequence[Matched], form: str, *, verdicts: bool) -> None:
     from rich.text import Text
 
     from nccli.compare import claims_at_equal_nc1
@@ -304,8 +342,7 @@ def _print_levels(rows: Sequence[Matched], form: str) -> None:
     from nccli.tables import claims_table
 
     console.show(matching_table(rows), form=form)
-    of_losses = rows[0].baseline == "CE" and rows[0].other.startswith("LS")
-    if rows[0].metric == "nc1" and of_losses:
+    if rows[0].metric == "nc1" and verdicts:
         words = "\nWhat the paper says (arXiv 2402.03979); these runs, at the deepest level"
         console.show(Text(words), form=form)
         console.show(claims_table(claims_at_equal_nc1(rows)), form=form)

@@ -75,10 +75,21 @@ def figure(
     if not paths:
         raise UsageError("no runs given", remedy="nccli figure sample_data/runs")
     from nccli.groups import BY, groups_of
+    from nccli.plots import chosen
 
-    plan = _Plan.of(of, out, form, width, paths)
     by = one_of("--groups", groups, BY)
-    words, missing = runs_by_word(console.input_words(paths))
+    given = console.input_words(paths)
+    command = ["nccli", "figure", *given, "--of", of]
+    command += ["--width", width] if width is not None else []
+    command += ["--groups", groups] if groups != "auto" else []
+    charts = chosen(of, cached=not no_cache)
+    plan = _Plan(
+        charts=charts,
+        files=_files(charts, out, form),
+        width=_inches(width),
+        command=shlex.join(command),
+    )
+    words, missing = runs_by_word(given)
     measured, problems = measure_words(words, cached=not no_cache)
     failed = plan.draw(groups_of(measured, by))
     raise typer.Exit(SOME_INPUTS_FAILED if problems or missing or failed else DONE)
@@ -92,19 +103,6 @@ class _Plan:
     files: Sequence[tuple[Chart, str, Path]]  # with the form
     width: float | None
     command: str
-
-    @classmethod
-    def of(
-        cls, names: str, out: Path, forms: str, width: str | None, words: Sequence[str]
-    ) -> _Plan:
-        """Read the options; what is mistyped is told before anything is measured."""
-        from nccli.plots import chosen
-
-        charts = chosen(names)
-        files = _files(charts, out, forms)
-        command = ["nccli", "figure", *words, "--of", names]
-        command += [] if width is None else ["--width", width]
-        return cls(charts=charts, files=files, width=_inches(width), command=shlex.join(command))
 
     def draw(self, groups: Sequence[Sequence[Trajectory]]) -> int:
         """Write every file and print its name; return how many charts had nothing in them.
@@ -145,7 +143,7 @@ class _Plan:
 def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, str, Path]]:
     from nccli.export import forms
 
-    chosen = [word.strip() for word in words.split(",")]
+    chosen = list(dict.fromkeys(word.strip() for word in words.split(",")))
     possible = [form for form in FORMS if form in forms()]
     if out.suffix and not out.is_dir():
         if len(charts) > 1:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from nccli.cli import console
+from nccli.cli.compare import say_groups
 from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
 from nccli.cli.figure import check_folder, publish, when
-from nccli.errors import DONE, SOME_INPUTS_FAILED, NccliError
+from nccli.errors import DONE, SOME_INPUTS_FAILED, NccliError, UsageError
 
 if TYPE_CHECKING:
     from nccli.groups import By, Pair
     from nccli.trajectory import Trajectory
+
+TITLE = "Neural collapse report"
 
 
 def report(
@@ -26,7 +29,7 @@ def report(
     out: Path = typer.Option(
         Path("report.html"), "-o", "--out", help="The file to write, or its folder."
     ),
-    title: str = typer.Option("Neural collapse report", help="The heading of the page."),
+    title: str = typer.Option(TITLE, help="The heading of the page."),
     groups: str = typer.Option("auto", metavar="BY", help="As for compare: loss, words or auto."),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
@@ -46,12 +49,21 @@ def report(
 
     by = one_of("--groups", groups, BY)
     out = out / "report.html" if out.is_dir() else out
+    if out.suffix.lower() not in (".html", ".htm"):  # else a slip would replace a checkpoint
+        raise UsageError(
+            "a report is an HTML page", source=out, remedy=f"-o {out.with_suffix('.html').name}"
+        )
     check_folder(out.parent)
-    words, missing = runs_by_word(console.input_words(paths))
+    given = console.input_words(paths)
+    words, missing = runs_by_word(given)
     measured, problems = measure_words(words, cached=not no_cache)
-    command = shlex.join(["nccli", "report", *paths])
-    shown = groups_of(measured, by)
-    _write(shown, _pairs(measured, by), out, title, command)
+    command = ["nccli", "report", *given]
+    command += ["--groups", groups] if groups != "auto" else []
+    command += ["--title", title] if title != TITLE else []
+    pairs = _pairs(measured, by)
+    if pairs:
+        say_groups(measured, pairs, by)
+    _write(groups_of(measured, by), pairs, out, title, shlex.join(command), cached=not no_cache)
     raise typer.Exit(SOME_INPUTS_FAILED if problems or missing else DONE)
 
 
@@ -70,6 +82,8 @@ def _write(
     out: Path,
     title: str,
     command: str,
+    *,
+    cached: bool,
 ) -> None:
     from nccli.compare import compare
     from nccli.report import report_page
@@ -83,6 +97,7 @@ def _write(
             title=title,
             command=command,
             when=when(),
+            cached=cached,
             advance=advance,
         )
     publish(out, page.encode("utf-8", "backslashreplace"))

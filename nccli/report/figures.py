@@ -21,11 +21,16 @@ DRAWN = (
 
 
 def figures_section(
-    groups: Sequence[Group], command: str, when: datetime, advance: Callable[[], None]
+    groups: Sequence[Group],
+    command: str,
+    when: datetime,
+    advance: Callable[[], None],
+    *,
+    cached: bool,
 ) -> str:
     """Return every chart that has numbers, with what it shows beneath it."""
     found = []
-    known = charts()
+    known = charts(cached=cached)
     for name in DRAWN:
         chart = known[name]
         try:

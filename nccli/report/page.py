@@ -44,17 +44,19 @@ def report_page(
     title: str,
     command: str,
     when: datetime,
+    cached: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> str:
     """Return the page as HTML.
 
-    compared: the rows of `nccli.compare.compare` of each pair. advance: called after each chart.
+    compared: the rows of `nccli.compare.compare` of each pair. cached: whether what is measured
+    more for the figures is kept beside the runs. advance: called after each chart.
     Text from files is escaped. Figures are left out, and that is said, without matplotlib.
     """
     parts = [
         ("runs", "Runs", sections.runs(groups)),
         ("comparison", "Comparison", sections.comparisons(pairs, compared)),
-        ("figures", "Figures", figures_section(groups, command, when, advance)),
+        ("figures", "Figures", figures_section(groups, command, when, advance, cached=cached)),
         ("collapse", "Neural collapse", sections.collapse(groups)),
         ("calibration", "Calibration", sections.calibration(groups)),
         ("conditioning", "Last-layer conditioning", sections.conditioning(groups)),

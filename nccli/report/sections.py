@@ -9,7 +9,7 @@ from typing import Any
 
 from nccli.calibration_report import CalibrationReport, Scores
 from nccli.collapse_report import CollapseReport
-from nccli.compare import Claim, Comparison, claims
+from nccli.compare import Claim, Comparison, are_the_papers, claims
 from nccli.definitions import definitions
 from nccli.export import Origin
 from nccli.export.provenance import gather
@@ -54,7 +54,7 @@ def comparisons(pairs: Sequence[Pair], compared: Sequence[Sequence[Comparison]])
     found = []
     for (baseline, other), rows in zip(pairs, compared, strict=True):
         found.append(_comparison(rows))
-        if baseline[0].group == "CE" and other[0].group.startswith("LS"):
+        if are_the_papers(baseline, other):
             found.append(_verdicts(claims(baseline, other, compared=rows)))
     return "".join(found)
 
@@ -76,7 +76,11 @@ def _comparison(rows: Sequence[Comparison]) -> str:
         for row in told
     ]
     kinds = sorted({row.interval for row in told if row.interval is not None})
-    basis = f"; intervals: {', '.join(kinds)}" if kinds else "; one pair of runs has no interval"
+    basis = (
+        f"; intervals: {', '.join(kinds)}"
+        if kinds
+        else "; no intervals: they need two runs a group"
+    )
     caption = f"{first.other} beside {first.baseline}: mean ± std over runs{basis}"
     return _scroll(table(headings, cells, caption=caption))
 
