@@ -142,7 +142,7 @@ def _better(state: State, row: Comparison, first: Group, rival: Group) -> Cell:
         return "undecided", note
     ahead = rival if (row.difference > 0) == (row.better == "higher") else first
     most = max(len(first.entries), len(rival.entries))
-    words = "one pair" if most == 1 else f"1 of {most} pairs"  # the means are of all runs
+    words = "one pair" if most == 1 else "no interval"  # the means of one run and of several
     return f"{mark(ahead.kind, state.look)} {words}", note
 
 
