@@ -68,19 +68,25 @@ def page_of(folder, **options):
     return report_page(groups_of(words), pairs, rows, **(words_given | options)), pairs
 
 
-def test_the_page_has_every_section_and_loads_nothing(runs):
-    page, _ = page_of(runs)
+@pytest.fixture(scope="module")
+def made(runs):
+    """The page and the pairs that are compared in it."""
+    return page_of(runs)
+
+
+def test_the_page_has_every_section_and_loads_nothing(made, runs):
+    page, _ = made
     found = outline(page)
     assert found.ids == ["runs", "comparison", "figures", "collapse", "calibration",
                          "conditioning", "definitions", "origin"]  # fmt: skip
     assert all(one.startswith(("#", "data:image/svg+xml;base64,")) for one in found.loads)
     assert found.pictures == 17
     assert "default-src 'none'" in page
-    assert page == page_of(runs)[0]
+    assert page == page_of(runs)[0]  # the same runs, the same bytes
 
 
-def test_its_numbers_are_those_of_the_comparison_and_the_runs(runs):
-    page, pairs = page_of(runs)
+def test_its_numbers_are_those_of_the_comparison_and_the_runs(made):
+    page, pairs = made
     (row,) = [one for one in compare(*pairs[0]) if one.key == "train.nc1"]
     assert f"× {html.number(row.ratio)}" in page
     assert f"[{html.number(row.low)}, {html.number(row.high)}]" in page
@@ -139,10 +145,10 @@ def test_what_cannot_be_written_is_one_line(runs, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_a_browser_shows_it(runs, tmp_path):
+def test_a_browser_shows_it(made, tmp_path):
     from PIL import Image
 
-    (tmp_path / "page.html").write_text(page_of(runs)[0])
+    (tmp_path / "page.html").write_text(made[0])
     words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
              "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,5000",
