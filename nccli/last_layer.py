@@ -30,7 +30,10 @@ def logits_of(output: Any) -> Tensor:
 @contextmanager
 def inputs_of(layer: nn.Module, into: list[Tensor]) -> Iterator[None]:
     """Append what goes into a layer to a list, at each pass."""
-    hook = layer.register_forward_pre_hook(lambda _, words: into.append(words[0]))
+    hook = layer.register_forward_pre_hook(
+        lambda _, words, named: into.append(words[0] if words else named["input"]),
+        with_kwargs=True,
+    )
     try:
         yield
     finally:

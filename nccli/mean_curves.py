@@ -36,6 +36,23 @@ def averaged(runs: Sequence[Trajectory], key: str, *, label: str, kind: int) -> 
     )
 
 
+def curves(runs: Sequence[Trajectory], key: str, *, kind: int) -> list[Series]:
+    """Return a group's number over the epochs: its mean, or a curve a run where there is none."""
+    mean = averaged(runs, key, label=runs[0].group, kind=kind)
+    if mean is not None:
+        return [mean]
+    found = [(run, values) for run in runs if (values := run.series(key))]
+    return [
+        Series(
+            label=run.group if len(runs) == 1 else run.name,
+            x=[float(epoch) for epoch in values],
+            y=list(values.values()),
+            kind=kind,
+        )
+        for run, values in found
+    ]
+
+
 def difference(
     first: Sequence[Trajectory], rival: Sequence[Trajectory], key: str, *, label: str, kind: int
 ) -> Series | None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from nccli.charts import Series
 from nccli.checkpoint import Checkpoint
 from nccli.collapse import gram
 from nccli.compare import COMPARED, Compared, Trajectory
@@ -23,7 +22,7 @@ from nccli.export import Diagram, Matrix, Plotted
 from nccli.hdf5 import read_checkpoint
 from nccli.hessian_curves import density_series, spectrum_series
 from nccli.hessian_report import HessianReport
-from nccli.mean_curves import averaged
+from nccli.mean_curves import curves
 from nccli.observe import observe
 from nccli.trajectory import scored_splits
 
@@ -106,7 +105,7 @@ def number_plot(groups: Groups, row: Compared) -> Plotted:
         if len(splits) > 1:
             return Plotted(title=row.label, name=row.key.replace(".", "-"))
         row = replace(row, label=f"{row.label.replace('test', '').strip()} {splits.pop()}")
-    series = [one for kind, runs in enumerate(groups) for one in _curves(runs, row.key, kind)]
+    series = [one for kind, runs in enumerate(groups) for one in curves(runs, row.key, kind=kind)]
     values = [y for one in series for part in (one.y, one.low, one.high) for y in part]
     epochs = [x for one in series for x in one.x if x is not None]
     return Plotted(
@@ -122,23 +121,6 @@ def _panels(groups: Groups) -> Plotted:
     panels = [number_plot(groups, _BY_KEY[key]) for key in COLLAPSE]
     drawable = tuple(one for one in panels if one.drawable)
     return Plotted(title="Collapse and calibration", name="collapse", panels=drawable)
-
-
-def _curves(runs: Sequence[Trajectory], key: str, kind: int) -> list[Series]:
-    mean = averaged(runs, key, label=runs[0].group, kind=kind)
-    if mean is not None:
-        return [mean]
-    found = [(run, run.series(key)) for run in runs]
-    return [
-        Series(
-            label=run.group if len(runs) == 1 else f"{run.group}, {run.name}",
-            x=[float(epoch) for epoch in values],
-            y=list(values.values()),
-            kind=kind,
-        )
-        for run, values in found
-        if values
-    ]
 
 
 def _spans(values: Sequence[float], factor: float) -> bool:

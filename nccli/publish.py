@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nccli.errors import NotFoundError
+
 TEMPORARY_PREFIX = ".nccli-tmp-"
 
 _ASKING = threading.Lock()
@@ -91,3 +93,11 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_folder(folder: Path, *, remedy: str = "choose another") -> None:
+    """Raise NotFoundError where no file can be made in a folder; remedy: what to do about it."""
+    if not folder.is_dir():
+        raise NotFoundError("no such folder", source=folder, remedy="make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise NotFoundError("no permission to write there", source=folder, remedy=remedy)

@@ -148,6 +148,22 @@ def test_the_weight_decay_is_that_of_the_last_weight(make, decay, expected):
     assert decay_of([make(model[:3].parameters(), lr=0.1)], layer) is None
 
 
+def test_labels_may_be_any_numbers_and_a_layer_may_be_called_by_name():
+    class ByName(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, inputs):
+            return self.fc(input=inputs)
+
+    model, inputs = ByName(), torch.randn(6, 4)
+    for labels in (np.arange(6) % 3, [0, 1, 2, 0, 1, 2]):
+        features, found = measure(model, model.fc, [(inputs, labels)], split="train")
+        assert torch.equal(features, inputs)
+        assert found.tolist() == [0, 1, 2, 0, 1, 2]
+
+
 def test_a_schedule():
     assert [epoch for epoch in range(1, 10) if Schedule(every=4).due(epoch)] == [4, 8]
     assert [epoch for epoch in range(1, 10) if Schedule(epochs={1, 5}).due(epoch)] == [1, 5]

@@ -29,6 +29,7 @@ from nccli.errors import (
     UsageError,
 )
 from nccli.export import FORMS, Diagram, Matrix, Origin, Plotted, Table, export, exported, forms
+from nccli.export.provenance import hashed
 from nccli.figures import plotted_figure
 from nccli.figures.style import matplotlib_ready, pen
 
@@ -540,3 +541,21 @@ def test_hostile_words_are_drawn_and_described_as_words(form):
         if form == "svg":
             words = " ".join(ElementTree.fromstring(content).itertext())
             assert 'a\\n1,"2"\\x1b[31m' in words
+
+
+def test_a_file_is_hashed_once_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    opened = []
+    real = Path.open
+
+    def spied(self, *words, **options):
+        opened.append(self)
+        return real(self, *words, **options)
+
+    monkeypatch.setattr(Path, "open", spied)
+    assert hashed(path).sha256 == hashed(path).sha256 == hashlib.sha256(b"one").hexdigest()
+    assert len(opened) == 1
+    path.unlink()
+    path.write_bytes(b"another")
+    assert hashed(path).sha256 == hashlib.sha256(b"another").hexdigest()

@@ -15,6 +15,7 @@ from conftest import make_runs
 
 from nccli.cli.app import run as run_command
 from nccli.compare import COMPARED
+from nccli.errors import UsageError
 from nccli.export import Matrix, Plotted, Table
 from nccli.export.pgfplots import to_tex
 from nccli.export.provenance import Provenance
@@ -82,7 +83,7 @@ def test_every_chart_has_its_numbers_and_an_accuracy_is_never_logarithmic(groups
 def test_names_may_be_short_and_a_wrong_one_is_guessed():
     assert [one.name for one in chosen("nc1, ece,gram")] == ["train.nc1", "calibration.ece", "gram"]
     assert len(chosen("all")) == len(COMPARED) + 6
-    with pytest.raises(Exception, match="no chart 'nc9'; did you mean nc"):
+    with pytest.raises(UsageError, match="no chart 'nc9'; did you mean nc"):
         chosen("nc9")
 
 
@@ -196,7 +197,7 @@ def test_words_of_files_do_nothing_in_a_picture(monkeypatch):
     text = to_tex(Plotted(title=evil, name="n", matrices=(one,)), ORIGIN)
     assert "\\input{x}" not in text
     assert r"\textbackslash{}input\{x\}\%\_\$" in text
-    with pytest.raises(Exception, match="a table is no figure"):
+    with pytest.raises(UsageError, match="a table is no figure"):
         to_tex(Plotted(title="t", name="n", table=Table(columns=("a",), rows=())), ORIGIN)
 
 

@@ -138,7 +138,7 @@ def test_what_cannot_be_written_is_one_line(runs, tmp_path, monkeypatch, capsys)
         raise OSError(28, "No space left on device")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nccli.publish.publish_bytes", full)
+    monkeypatch.setattr("nccli.cli.writing.publish_bytes", full)
     for words in (["report", str(runs)], ["figure", str(runs), "--of", "nc1", "--form", "csv"]):
         assert run_command(words) == 3
         assert "cannot be written: No space left on device" in capsys.readouterr().err

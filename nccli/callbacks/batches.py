@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -56,8 +57,9 @@ def _parted(batch: Any, split: str) -> tuple[Any, Tensor]:
             )
         rest = {key: value for key, value in batch.items() if key not in LABELS}
         return rest, torch.as_tensor(batch[name])
-    if isinstance(batch, (tuple, list)) and len(batch) >= 2 and isinstance(batch[1], Tensor):
-        return batch[0], batch[1]
+    if isinstance(batch, (tuple, list)) and len(batch) >= 2:
+        with suppress(TypeError, ValueError, RuntimeError):  # what is no array of numbers
+            return batch[0], torch.as_tensor(batch[1])
     raise UsageError(
         f"{split}: a batch has no labels",
         remedy=f"it must be (inputs, labels) or a dict with 'labels', got a {type(batch).__name__}",

@@ -82,7 +82,7 @@ class _Show:
     def draw(self, plotted: Callable[[], Plotted]) -> None:
         """Write the figure of --figure, if one was asked for."""
         if self.figure is not None:
-            from nccli.cli.figure import save
+            from nccli.cli.writing import save
 
             save(plotted(), self.figure, command=shlex.join(["nccli", *sys.argv[1:]]))
 
@@ -106,7 +106,7 @@ class _Show:
 
         resolve_format(self.form, terminal=True)
         if self.figure is not None:
-            from nccli.cli.figure import check_file
+            from nccli.cli.writing import check_file
 
             check_file(self.figure)
         condition = None if self.fail_if is None else Condition.parse(self.fail_if)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -93,6 +94,11 @@ def _chart(
     name: str, curves: Sequence[tuple[str, list[SweepPoint]]], axis: Axis, found: Sequence[Answer]
 ) -> Text:
     plotted = _plotted(name, curves, axis)
+    cursor = _cursor(axis, found) if name == "kappa_regularised" else None
+    return _drawn(plotted, y_log=plotted.y_log, cursor=cursor)
+
+
+def _drawn(plotted: Plotted, **options: Any) -> Text:
     chart = line_chart(
         plotted.series,
         title=plotted.title,
@@ -100,9 +106,8 @@ def _chart(
         height=HEIGHT,
         x_label=plotted.x_label,
         x_log=plotted.x_log,
-        y_log=plotted.y_log,
-        cursor=_cursor(axis, found) if name == "kappa_regularised" else None,
         look=look(),
+        **options,
     )
     return as_text(chart)
 
@@ -137,17 +142,8 @@ def spectrum_figure(reports: Sequence[UFMReport]) -> Plotted:
 
 def spectrum_chart(reports: Sequence[UFMReport]) -> list[RenderableType]:
     """The joint spectra by rank on log axes, and how many zero modes are left out."""
-    plotted = spectrum_figure(reports[:MOST_CURVES])
-    chart = line_chart(
-        plotted.series,
-        title=plotted.title,
-        width=chart_width(),
-        height=HEIGHT,
-        x_label=plotted.x_label,
-        x_log=True,
-        look=look(),
-    )
-    return [Text(), as_text(chart), Text(_zero_modes(reports), style="dim")]
+    drawn = _drawn(spectrum_figure(reports[:MOST_CURVES]))
+    return [Text(), drawn, Text(_zero_modes(reports), style="dim")]
 
 
 def _spectrum(report: UFMReport, kind: int) -> Series:

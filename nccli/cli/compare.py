@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from nccli.cli import console
-from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
+from nccli.cli.compared_runs import measure_words, one_of, runs_by_word, say_groups
 from nccli.errors import CLAIM_FAILED, DONE, SOME_INPUTS_FAILED, NotFoundError, UsageError
-from nccli.text import shortlist, visible
 
 if TYPE_CHECKING:
     from nccli.changes import Method
@@ -98,29 +97,6 @@ def compare(
         raise typer.Exit(code)
     unused = missing or unmatched or apart
     raise typer.Exit(SOME_INPUTS_FAILED if problems or unused else DONE)
-
-
-def say_groups(
-    measured: Sequence[tuple[str, list[Trajectory]]], pairs: Sequence[Pair], by: By
-) -> int:
-    """Say on stderr what a user may not expect of the groups; return how many runs are in none."""
-    from nccli.groups import by_loss, goes_by_words, left_out
-    from nccli.trajectory import scored_splits
-
-    several = any(len(by_loss(runs)) > 1 for _, runs in measured)
-    if by == "auto" and several and goes_by_words(measured, by):
-        first, second = (visible(word) for word, _ in measured)
-        console.say(f"nccli: {second} against {first}, loss by loss; --groups loss pools them")
-    apart = left_out(measured, pairs)
-    if apart:
-        names = shortlist([visible(run.name) for run in apart])
-        console.say(f"nccli: left out, as no other word has runs of that loss: {names}")
-    splits = scored_splits([run for pair in pairs for group in pair for run in group])
-    if len(splits) > 1:
-        console.say(
-            f"nccli: calibration is of different splits ({', '.join(sorted(splits))}): not compared"
-        )
-    return len(apart)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

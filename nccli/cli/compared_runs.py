@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nccli.cli import console
 from nccli.errors import UsageError
+from nccli.text import shortlist, visible
 
 if TYPE_CHECKING:
     from nccli.compare import Trajectory
     from nccli.errors import InputError
+    from nccli.groups import By, Pair
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -96,3 +98,26 @@ def one_of(option: str, word: str, choices: Sequence[Choice]) -> Choice:
         if word == choice:
             return choice
     raise UsageError(f"cannot read {option} '{word}'", remedy=f"choices: {', '.join(choices)}")
+
+
+def say_groups(
+    measured: Sequence[tuple[str, list[Trajectory]]], pairs: Sequence[Pair], by: By
+) -> int:
+    """Say on stderr what a user may not expect of the groups; return how many runs are in none."""
+    from nccli.groups import by_loss, goes_by_words, left_out
+    from nccli.trajectory import scored_splits
+
+    several = any(len(by_loss(runs)) > 1 for _, runs in measured)
+    if by == "auto" and several and goes_by_words(measured, by):
+        first, second = (visible(word) for word, _ in measured)
+        console.say(f"nccli: {second} against {first}, loss by loss; --groups loss pools them")
+    apart = left_out(measured, pairs)
+    if apart:
+        names = shortlist([visible(run.name) for run in apart])
+        console.say(f"nccli: left out, as no other word has runs of that loss: {names}")
+    splits = scored_splits([run for pair in pairs for group in pair for run in group])
+    if len(splits) > 1:
+        console.say(
+            f"nccli: calibration is of different splits ({', '.join(sorted(splits))}): not compared"
+        )
+    return len(apart)

@@ -16,7 +16,7 @@ from rich.text import Text
 from nccli.calibration_report import CalibrationReport
 from nccli.charts import Look, Series, line_chart, reliability_chart
 from nccli.compare import COMPARED, Trajectory
-from nccli.mean_curves import averaged
+from nccli.mean_curves import curves
 from nccli.result import quantities
 from nccli.runs import run_of
 from nccli.tables import as_text
@@ -77,7 +77,7 @@ def comparison_charts(groups: Sequence[Sequence[Trajectory]]) -> list[Text]:
     for row in COMPARED:
         if row.key in CHARTED:
             series = [
-                one for kind, runs in enumerate(groups) for one in _means(runs, row.key, kind)
+                one for kind, runs in enumerate(groups) for one in curves(runs, row.key, kind=kind)
             ]
             chart = line_chart(
                 series,
@@ -89,22 +89,6 @@ def comparison_charts(groups: Sequence[Sequence[Trajectory]]) -> list[Text]:
             )
             charts += [Text(), as_text(chart)]
     return charts
-
-
-def _means(runs: Sequence[Trajectory], key: str, kind: int) -> list[Series]:
-    mean = averaged(runs, key, label=runs[0].group, kind=kind)
-    if mean is not None:
-        return [mean]
-    found = [(run, run.series(key)) for run in runs]
-    return [
-        Series(
-            label=run.group if len(runs) == 1 else run.name,
-            x=[float(epoch) for epoch in values],
-            y=list(values.values()),
-            kind=kind,
-        )
-        for run, values in found
-    ]
 
 
 def _group(result: Any) -> str:

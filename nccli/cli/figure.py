@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +12,16 @@ import typer
 
 from nccli.cli import console
 from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
+from nccli.cli.writing import check_file, check_form, publish, when
 from nccli.errors import (
     DONE,
     SOME_INPUTS_FAILED,
     ContentError,
     InputError,
-    MissingExtraError,
     NotFoundError,
     UsageError,
 )
-from nccli.text import visible
+from nccli.publish import check_folder
 
 if TYPE_CHECKING:
     from nccli.export import Plotted
@@ -35,7 +33,6 @@ OUT_HELP = "A file (its suffix is the form), or a folder for files named after t
 FORM_HELP = "In a folder: forms between commas, of pdf, svg, png, tex (pgfplots), csv and json."
 WIDTH_HELP = "column (3.3 in), page (7 in), or inches."
 STYLE_HELP = "Print our matplotlib style file and stop: nccli figure --style > nccli.mplstyle."
-FORMS = ("pdf", "svg", "png", "tex", "csv", "json")
 WIDTHS = {"column": 3.3, "page": 7.0}
 NARROWEST, WIDEST = 1.5, 40.0  # inches
 
@@ -141,10 +138,7 @@ class _Plan:
 
 
 def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, str, Path]]:
-    from nccli.export import forms
-
-    chosen = list(dict.fromkeys(word.strip() for word in words.split(",")))
-    possible = [form for form in FORMS if form in forms()]
+    """Where each chart goes, in which form; what cannot be is told before anything is measured."""
     if out.suffix and not out.is_dir():
         if len(charts) > 1:
             raise UsageError(
@@ -152,16 +146,8 @@ def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, 
                 source=out,
                 remedy="give a folder: -o figures",
             )
-        chosen = [out.suffix.lower().removeprefix(".")]
-    for form in chosen:
-        if form in FORMS and form not in possible:
-            raise MissingExtraError(
-                "figures need matplotlib", remedy="pip install 'nccli[figures]'; or --form csv"
-            )
-        one_of("the form", form, FORMS)
-    if out.suffix and not out.is_dir():
-        check_folder(out.parent)
-        return [(charts[0], chosen[0], out)]
+        return [(charts[0], check_file(out), out)]
+    forms = [check_form(word) for word in dict.fromkeys(words.replace(" ", "").split(","))]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -169,59 +155,8 @@ def _files(charts: Sequence[Chart], out: Path, words: str) -> list[tuple[Chart, 
             f"no folder can be made here: {error.strerror}", source=out, remedy="choose another"
         ) from error
     check_folder(out)
-    return [(one, form, out / f"{_slug(one.name)}.{form}") for one in charts for form in chosen]
-
-
-def _slug(name: str) -> str:
-    return name.replace(".", "-")
-
-
-def check_file(path: Path) -> str:
-    """Return the form of a file's name, before anything is computed for it.
-
-    Raises UsageError for another suffix, MissingExtraError without matplotlib, NotFoundError.
-    """
-    from nccli.export import forms
-
-    form = one_of("the form", path.suffix.lower().removeprefix("."), FORMS)
-    if form not in forms():
-        raise MissingExtraError("figures need matplotlib", remedy="pip install 'nccli[figures]'")
-    check_folder(path.parent)
-    return form
-
-
-def save(plotted: Plotted, path: Path, *, command: str) -> None:
-    """Write numbers that come from no file, in the form of the file's name; say so on stderr."""
-    from nccli.export import Origin, exported
-
-    content = exported(plotted, Origin(command=command), check_file(path), when=when())
-    _write_whole(path, content)
-    console.say(f"nccli: wrote {visible(path)}")
-
-
-def publish(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and print its name. Raises InputError."""
-    _write_whole(path, content)
-    print(path)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    from nccli.publish import publish_bytes
-
-    try:
-        publish_bytes(path, content)
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror or error}", source=path, remedy="choose another"
-        ) from error
-
-
-def check_folder(folder: Path) -> None:
-    """Raise NotFoundError where no file can be written."""
-    if not folder.is_dir():
-        raise NotFoundError("no such folder", source=folder, remedy="make it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise NotFoundError("no permission to write there", source=folder, remedy="choose another")
+    return [(one, form, out / f"{one.name.replace('.', '-')}.{form}")
+            for one in charts for form in forms]  # fmt: skip
 
 
 def _inches(word: str | None) -> float | None:
@@ -237,11 +172,3 @@ def _inches(word: str | None) -> float | None:
             remedy=f"column, page, or inches from {NARROWEST:g} to {WIDEST:g}",
         )
     return width
-
-
-def when() -> datetime:
-    """Now; SOURCE_DATE_EPOCH stands for it where the same bytes are wanted again."""
-    try:
-        return datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
-    except (KeyError, ValueError, OverflowError, OSError):
-        return datetime.now(UTC)

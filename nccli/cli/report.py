@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from nccli.cli import console
-from nccli.cli.compare import say_groups
-from nccli.cli.compared_runs import measure_words, one_of, runs_by_word
-from nccli.cli.figure import check_folder, publish, when
+from nccli.cli.compared_runs import measure_words, one_of, runs_by_word, say_groups
+from nccli.cli.writing import publish, when
 from nccli.errors import DONE, SOME_INPUTS_FAILED, NccliError, UsageError
+from nccli.publish import check_folder
 
 if TYPE_CHECKING:
     from nccli.groups import By, Pair

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,31 @@ def gather(title: str, origin: Origin, *, when: datetime, watch: Watch | None) -
 
 
 def hashed(path: Path) -> Source:
-    """Return the SHA-256 of a file's bytes, read block by block; a reason where that fails."""
+    """Return the SHA-256 of a file's bytes, read block by block; a reason where that fails.
+
+    A file that is as it was is not read again: one command may draw it into many figures.
+    """
     # bytes that are no UTF-8 would be lone surrogates, which no JSON, PDF or XML reader takes
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting
+        seen = path.stat()
+        if not stat.S_ISREG(seen.st_mode):  # a pipe would keep us waiting
             return Source(path=name, sha256=None, reason="not a regular file")
-        digest = hashlib.sha256()
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+        identity = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+        return Source(path=name, sha256=_digest(path, identity))
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         reason = getattr(error, "strerror", None) or str(error)
         return Source(path=name, sha256=None, reason=reason)
-    return Source(path=name, sha256=digest.hexdigest())
+
+
+@lru_cache(maxsize=10_000)
+def _digest(path: Path, identity: tuple[int, ...]) -> str:
+    del identity  # part of what is remembered
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _checked(source: Source) -> str:

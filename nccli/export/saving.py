@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nccli.errors import ContentError, InputError, MissingExtraError, NotFoundError, UsageError
+from nccli.errors import ContentError, InputError, MissingExtraError, UsageError
 from nccli.export.parts import Origin, Plotted
 from nccli.export.pgfplots import to_tex
 from nccli.export.provenance import Provenance, Watch, gather
 from nccli.export.written import to_csv, to_json, to_text
-from nccli.publish import publish_bytes
+from nccli.publish import check_folder, publish_bytes
 
 FIGURES = ("svg", "pdf", "png")
 FORMS = ("csv", "json", "txt", "tex", *FIGURES)
@@ -71,7 +70,8 @@ def export(
     InputError where it cannot be written (disk full), with nothing left behind.
     """
     _check(plotted, form)
-    _check_folder(folder)  # before gigabytes are hashed
+    # before gigabytes are hashed
+    check_folder(folder, remedy="start nccli in another folder")
     content = exported(plotted, origin, form, watch=watch, when=when)
     try:
         return _publish_new(folder, f"nccli-{_slug(plotted.name)}", form, content)
@@ -91,15 +91,6 @@ def _check(plotted: Plotted, form: str) -> None:
         raise UsageError("a table is no figure", remedy="export it as csv")
     if plotted.table is None and form != "txt":  # a picture may say why it is empty
         raise ContentError(f"nothing to export: no numbers behind '{plotted.title}'")
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise NotFoundError("no such folder", source=folder, remedy="make it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise NotFoundError(
-            "no permission to write there", source=folder, remedy="start nccli in another folder"
-        )
 
 
 def _figure(plotted: Plotted, form: str, provenance: Provenance, width: float | None) -> bytes:

@@ -6,12 +6,11 @@ import importlib.util
 import io
 import itertools
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nccli.errors import ContentError, MissingExtraError, NotFoundError, UsageError
+from nccli.errors import ContentError, MissingExtraError, UsageError
 from nccli.figures.axes import set_scale
 from nccli.figures.series import (
     Curve,
@@ -22,7 +21,7 @@ from nccli.figures.series import (
     splits_of,
 )
 from nccli.figures.style import DASHES, GREY, METADATA, matplotlib_ready, pen, printable
-from nccli.publish import publish_bytes
+from nccli.publish import check_folder, publish_bytes
 from nccli.result import Quantity, quantities
 
 if TYPE_CHECKING:
@@ -53,10 +52,7 @@ def check_figure(path: Path) -> str:
         )
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("figures need matplotlib", remedy="pip install 'nccli[figures]'")
-    if not path.parent.is_dir():
-        raise NotFoundError("no such folder", source=path.parent, remedy="make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise NotFoundError("no permission to write there", source=path, remedy="choose another")
+    check_folder(path.parent)
     return form
 
 

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nccli.charts import Reference, Series
 from nccli.errors import UsageError
-from nccli.figures.curves import curves_figure, panels_figure
+from nccli.figures.curves import Curves, curves_figure, panels_figure
 from nccli.figures.diagrams import Reliability, diagrams_figure
 from nccli.figures.grams import Gram, grams_figure
 from nccli.figures.metrics import DPI
@@ -23,21 +22,9 @@ if TYPE_CHECKING:
 _ALONE = threading.Lock()
 
 
-class Drawable(Protocol):
+class Drawable(Curves, Protocol):
     """The numbers behind a chart, as `nccli.export.Plotted` holds them."""
 
-    @property
-    def title(self) -> str: ...
-    @property
-    def series(self) -> Sequence[Series]: ...
-    @property
-    def x_label(self) -> str: ...
-    @property
-    def x_log(self) -> bool: ...
-    @property
-    def y_log(self) -> bool: ...
-    @property
-    def references(self) -> Sequence[Reference]: ...
     @property
     def diagrams(self) -> Sequence[Reliability]: ...
     @property

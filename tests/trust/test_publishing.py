@@ -13,6 +13,7 @@ import pytest
 from trials import content, save, tries, verified
 
 from nccli import publish as publishing
+from nccli.errors import NotFoundError
 from nccli.publish import TEMPORARY_PREFIX, sweep_temporaries
 from nccli.runs import read_run, write_run_file
 
@@ -171,3 +172,12 @@ def test_the_room_is_taken_before_anything_is_written(tmp_path, monkeypatch):
     publishing.publish_bytes(tmp_path / "a", b"x" * 10)
     assert order[:3] == ["posix_fallocate", "pwrite", "fsync"]
     assert (tmp_path / "a").read_bytes() == b"x" * 10
+
+
+def test_a_folder_that_takes_no_file_is_told(tmp_path, monkeypatch):
+    publishing.check_folder(tmp_path)
+    with pytest.raises(NotFoundError, match="none: no such folder; make it first"):
+        publishing.check_folder(tmp_path / "none")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(NotFoundError, match="no permission to write there; go elsewhere"):
+        publishing.check_folder(tmp_path, remedy="go elsewhere")
