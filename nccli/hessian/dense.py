@@ -13,7 +13,7 @@ from nccli.checkpoint import LazyArray
 from nccli.collapse.spans import Span
 from nccli.hessian.curvature import complement_of_ones
 from nccli.hessian.feature_block import small_blocks
-from nccli.hessian.layer import LastLayer
+from nccli.hessian.layer import LastLayer, Numbers
 from nccli.logits import Floats
 
 ROWS_TOGETHER = 2**20  # numbers in the small matrices of the rows worked on at once
@@ -59,11 +59,10 @@ def _dense_part(layer: LastLayer, span: Span, basis_XR: Floats | None) -> Floats
 
 
 def projected(layer: LastLayer, basis_XR: Floats) -> LastLayer:
-    """The same layer, its inputs seen along R directions, in memory and in double."""
-    exact = layer.precise
-    parts = list(exact.over_rows(_projected_part, basis_XR))
+    """The same layer, its inputs seen along R directions, in memory, in its own precision."""
+    parts = list(layer.over_rows(_projected_part, basis_XR))
     return replace(
-        exact,
+        layer,
         weight_KD=layer.weight_KX @ basis_XR,
         features=LazyArray.of(np.concatenate([inputs_NR for inputs_NR, _ in parts])),
         stored=None,
@@ -72,9 +71,9 @@ def projected(layer: LastLayer, basis_XR: Floats) -> LastLayer:
     )
 
 
-def _projected_part(layer: LastLayer, span: Span, basis_XR: Floats) -> tuple[Floats, Floats]:
-    inputs = [np.empty((0, basis_XR.shape[1]))]
-    probabilities = [np.empty((0, layer.num_classes))]
+def _projected_part(layer: LastLayer, span: Span, basis_XR: Floats) -> tuple[Numbers, Numbers]:
+    inputs = [np.empty((0, basis_XR.shape[1]), layer.dtype)]
+    probabilities = [np.empty((0, layer.num_classes), layer.dtype)]
     for block in layer.blocks(span, basis_XR):
         inputs.append(block.products_NM.copy())
         probabilities.append(block.probabilities_NK.copy())

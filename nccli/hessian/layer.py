@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nccli.checkpoint import Checkpoint, LazyArray
-from nccli.collapse.centres import squared_distances, working_dtype
+from nccli.collapse.centres import ClassAdder, squared_distances, working_dtype
 from nccli.collapse.spans import Span, Threads, nobody, spans_of
 from nccli.errors import ContentError
 from nccli.logits import Floats, Integers, load_labels
@@ -88,7 +88,10 @@ class LastLayer:
         """The same in double, its probabilities too."""
         if self.dtype == np.float64:
             return self
-        return replace(self, dtype=np.dtype(np.float64), kept_NK=None)
+        kept_NK = self.kept_NK
+        if kept_NK is not None and kept_NK.dtype != np.float64:
+            kept_NK = None
+        return replace(self, dtype=np.dtype(np.float64), kept_NK=kept_NK)
 
     def blocks(self, span: Span, columns_XM: Floats | None = None) -> Iterator[Block]:
         """Yield the rows of a span; a block is valid until the next one is asked for.
@@ -96,11 +99,10 @@ class LastLayer:
         columns_XM: what the inputs are multiplied by, together with the classifier where that is
         needed too: rows are read from memory once.
         """
-        step = max(1, BLOCK_BYTES // (self.dtype.itemsize * self.width))
-        classes, columns_XM = (
-            self.num_classes,
-            np.zeros((self.width, 0)) if columns_XM is None else columns_XM,
-        )
+        classes = self.num_classes
+        columns_XM = np.zeros((self.width, 0)) if columns_XM is None else columns_XM
+        widest = max(self.width, columns_XM.shape[1])
+        step = max(1, BLOCK_BYTES // (self.dtype.itemsize * widest))
         stored = None
         if self.kept_NK is None and self.stored is not None:
             stored = self.stored.stream(span.start, span.stop, step)
@@ -110,7 +112,7 @@ class LastLayer:
         for rows, inputs_NX in self._inputs(span, step):
             products_NM = inputs_NX @ matrix_XM
             if self.kept_NK is not None:
-                probabilities_NK = self.kept_NK[rows]
+                probabilities_NK = _narrowed(self.kept_NK[rows], self.dtype)
                 top_N = probabilities_NK.argmax(axis=1)
             elif stored is not None:
                 probabilities_NK, top_N = softmax_rows(next(stored)[1].astype(self.dtype))
@@ -189,6 +191,15 @@ def softmax_rows(logits_NK: Numbers) -> tuple[Numbers, Integers]:
     return logits_NK, top_N
 
 
+def _narrowed(probabilities_NK: Numbers, dtype: np.dtype[Any]) -> Numbers:
+    """Probabilities in the precision of products, without subnormal numbers there."""
+    if probabilities_NK.dtype == dtype:
+        return probabilities_NK
+    narrow_NK = probabilities_NK.astype(dtype)
+    narrow_NK[narrow_NK < np.finfo(dtype).tiny] = 0.0
+    return narrow_NK
+
+
 def open_layer(
     checkpoint: Checkpoint,
     split: str,
@@ -245,16 +256,18 @@ class Survey:
 
 
 def survey(layer: LastLayer) -> tuple[LastLayer, Survey]:
-    """Run once through the rows; the layer that comes back keeps its probabilities, if small."""
-    classes, nbytes = layer.num_classes, layer.count * layer.num_classes * layer.dtype.itemsize
-    kept_NK = None
-    if nbytes <= KEPT_BYTES and layer.kept_NK is None:
-        kept_NK = np.empty((layer.count, classes), layer.dtype)
+    """Run once through the rows; the layer that comes back keeps its probabilities, if small.
+
+    In double where that is small enough too: a certificate then needs no logits of its own.
+    """
+    classes, kept_NK, seen = layer.num_classes, _room(layer), layer
+    if kept_NK is not None and kept_NK.dtype == np.float64:
+        seen = layer.precise
     distances_KK = squared_distances(layer.weight_KD)
     sums_KX, sums_KK = np.zeros((classes, layer.width)), np.zeros((classes, classes))
     scalars, largest = np.zeros(4), 0.0
     size = sums_KX.nbytes + sums_KK.nbytes
-    parts = layer.over_rows(_survey_part, distances_KK, kept_NK, partial_bytes=size)
+    parts = seen.over_rows(_survey_part, distances_KK, kept_NK, partial_bytes=size)
     for part_KX, part_KK, scalars_4, largest_trace in parts:
         sums_KX += part_KX
         sums_KK += part_KK
@@ -275,20 +288,28 @@ def survey(layer: LastLayer) -> tuple[LastLayer, Survey]:
     return (layer if kept_NK is None else replace(layer, kept_NK=kept_NK)), found
 
 
+def _room(layer: LastLayer) -> Numbers | None:
+    """Where probabilities are kept, in the best precision that fits; None where none does."""
+    if layer.kept_NK is not None:
+        return None
+    for dtype in (np.dtype(np.float64), layer.dtype):
+        if layer.count * layer.num_classes * dtype.itemsize <= KEPT_BYTES:
+            return np.empty((layer.count, layer.num_classes), dtype)
+    return None
+
+
 def _survey_part(
     layer: LastLayer, span: Span, distances_KK: Floats, kept_NK: Numbers | None
 ) -> tuple[Floats, Floats, Floats, float]:
     classes = layer.num_classes
     sums_KX, sums_KK = np.zeros((classes, layer.width)), np.zeros((classes, classes))
-    scalars, largest = np.zeros(4), 0.0
+    scalars, largest, adder = np.zeros(4), 0.0, ClassAdder(classes)
     for block in layer.blocks(span):
         p_NK, inputs_NX = block.probabilities_NK, block.inputs_NX
         if kept_NK is not None:
             kept_NK[block.rows] = p_NK
-        indicator = np.zeros((classes, block.count), layer.dtype)
-        indicator[layer.labels_N[block.rows], np.arange(block.count)] = 1.0
-        sums_KX += indicator @ inputs_NX
-        sums_KK += indicator @ p_NK
+        adder.add(sums_KX, inputs_NX, layer.labels_N[block.rows])
+        adder.add(sums_KK, p_NK, layer.labels_N[block.rows])
         squares_N = np.vecdot(inputs_NX, inputs_NX).astype(np.float64)
         doubts_N, variances_N = spreads(block)
         traces_N = feature_traces(p_NK, distances_KK)

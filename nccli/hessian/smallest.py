@@ -59,7 +59,7 @@ def extremes(layer: LastLayer, basis_XR: Floats | None = None) -> Extremes:
             smallest=float(values[0]), smallest_error=error,
             largest=float(values[-1]), largest_error=error, converged=True,
         )  # fmt: skip
-    layer = layer if basis_XR is None else projected(layer, basis_XR)
+    layer = layer if basis_XR is None else projected(layer.precise, basis_XR)
     top = largest(layer)
     return _iterative(layer.precise, float(top.values[0]), float(top.errors[0]), top.converged)
 

@@ -8,12 +8,12 @@ matrix of K X rows is never formed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nccli.collapse.spans import Span
-from nccli.hessian import davidson
+from nccli.hessian import compressed, davidson
 from nccli.hessian.curvature import curve
 from nccli.hessian.davidson import Ritz
 from nccli.hessian.layer import LastLayer, Survey, spreads, survey
@@ -71,9 +71,31 @@ def largest(
     def product(vectors_BM: Floats) -> Floats:
         return weight_product(layer, vectors_BM.reshape(-1, *shape)).reshape(-1, size)
 
-    start_BM = class_start(layer, known, min(max(wanted, CLUSTER), size)).reshape(-1, size)
+    def in_double(vectors_BKX: Floats) -> Floats:
+        return weight_product(layer.precise, vectors_BKX)
+
+    start_BKX = class_start(layer, known, min(max(wanted, CLUSTER), size))
+    before = 0
+    if compressed.pays(layer, wanted):
+        trial = compressed.trial_vectors(
+            layer,
+            known,
+            weight_product,
+            start_BKX,
+            wanted=wanted,
+            tolerance=TOLERANCE_SINGLE,
+            floor=FLOOR_SINGLE,
+        )
+        if trial.converged:
+            solved = certified(trial, in_double, shape=shape)
+            if np.all(solved.errors <= TOLERANCE_SINGLE * solved.values):
+                return solved
+        before = trial.passes + trial.converged
+        start_BKX *= SALT
+        start_BKX[:wanted] += trial.vectors_BM.reshape(-1, *shape)
+    start_BM = start_BKX.reshape(-1, size)
     found = solve(product, start_BM, layer, wanted=wanted, max_passes=max_passes)
-    return certified(found, lambda vectors: weight_product(layer.precise, vectors), shape=shape)
+    return certified(replace(found, passes=before + found.passes), in_double, shape=shape)
 
 
 def solve(
@@ -146,7 +168,7 @@ def class_start(layer: LastLayer, known: Survey, wanted: int) -> Floats:
     size = classes * rank
     count = min(wanted, size)
     found = davidson.largest(
-        product, rng.standard_normal((count, size)), wanted=count, tolerance=1e-3, max_passes=20
+        product, rng.standard_normal((count, size)), wanted=count, tolerance=SALT, max_passes=8
     )
     start_BKX = found.vectors_BM.reshape(count, classes, rank) @ basis_XR.T
     random_BKX: Floats = rng.standard_normal((wanted, classes, layer.width))
