@@ -16,7 +16,7 @@ The answer is a trial vector, never a result: `weight_block` certifies it with a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,53 +71,87 @@ def trial_vectors(
     They are `converged` where a last round of directions is expected to bring these residuals, of
     before that round, within the tolerance. start_BKX: at least `wanted` vectors.
     """
-    rng = np.random.default_rng(0)
-    random_NS = rng.standard_normal((layer.count, SKETCHES), np.float32)
-    first_RX = np.concatenate([known.means_KX, rng.standard_normal((1, layer.width))])
-    basis_RX = _further(first_RX, np.zeros((0, layer.width)))
-    seen, vectors_BKX, hopeful, passes = projected(layer, basis_RX.T), start_BKX, False, 1
-    residuals_B = np.full(wanted, np.inf)
-    for _ in range(MAX_ROUNDS + 1):
-        start_BKR = vectors_BKX @ basis_RX.T
-        open_by = tolerance * (MARGIN if hopeful else COARSE)
-        if hopeful:
-            noise_BKR = rng.standard_normal(start_BKR.shape) / np.sqrt(start_BKR[0].size)
-            start_BKR += SALT * open_by * noise_BKR
-        found = _search(seen, operator, start_BKR, wanted=wanted, tolerance=open_by, floor=floor)
-        vectors_BKX = found.vectors_BM.reshape(wanted, *start_BKR.shape[1:]) @ basis_RX
-        if hopeful:
-            break
-        images_BKX, sketches_SX = _images(layer, seen, found.vectors_BM, random_NS)
-        passes += 1
+    random_NS = np.random.default_rng(0).standard_normal((layer.count, SKETCHES), np.float32)
+    view = _View.of(layer, known)
+    vectors_BKX, passes = start_BKX, 1
+    for _ in range(MAX_ROUNDS):
+        start_BKR = vectors_BKX @ view.basis_RX.T
+        found = _search(view, operator, start_BKR, wanted, tolerance * COARSE, floor)
+        vectors_BKX = view.whole(found.vectors_BM)
+        images_BKX, sketches_SX = _images(layer, view, found.vectors_BM, random_NS)
         left_BKX = images_BKX - found.values_B[:, None, None] * vectors_BKX
         residuals_B = np.linalg.norm(left_BKX, axis=(1, 2))
-        hopeful = bool(np.all(residuals_B <= GAIN * tolerance * found.values_B))
         enough = MARGIN * tolerance * float(found.values_B[-1])
         left_MX = leading_rows(left_BKX.reshape(-1, layer.width), enough)
-        new_RX = _further(np.concatenate([left_MX, sketches_SX]), basis_RX)
-        if len(basis_RX) + len(new_RX) > _most_directions(layer):
-            hopeful = False
-            break
-        basis_RX = np.concatenate([basis_RX, new_RX])
-        seen = _beside(seen, projected(layer, new_RX.T))
         passes += 1
+        hopeful = bool(np.all(residuals_B <= GAIN * tolerance * found.values_B))
+        fits = len(view.basis_RX) + len(left_MX) + SKETCHES <= _most_directions(layer)
+        if not fits:
+            break
+        view = view.with_more(layer, np.concatenate([left_MX, sketches_SX]))
+        passes += 1
+        if hopeful:
+            start_BKR = _salted(vectors_BKX @ view.basis_RX.T, SALT * MARGIN * tolerance)
+            found = _search(view, operator, start_BKR, wanted, tolerance * MARGIN, floor)
+            vectors_BKX = view.whole(found.vectors_BM)
+            break
     return replace(
         found,
         vectors_BM=vectors_BKX.reshape(wanted, -1),
         residuals_B=residuals_B,
         passes=passes,
-        converged=hopeful,
+        converged=hopeful and fits,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """A layer as it is seen along some directions."""
+
+    seen: LastLayer
+    basis_RX: Floats
+
+    @classmethod
+    def of(cls, layer: LastLayer, known: Survey) -> _View:
+        """Along the class means, and one direction more: there may be no others."""
+        random_1X = np.random.default_rng(1).standard_normal((1, layer.width))
+        means_RX = np.concatenate([known.means_KX, random_1X])
+        basis_RX = _further(means_RX, np.zeros((0, layer.width)))
+        return cls(seen=projected(layer, basis_RX.T), basis_RX=basis_RX)
+
+    def with_more(self, layer: LastLayer, rows_MX: Floats) -> _View:
+        """Along the rows of a matrix too."""
+        new_RX = _further(rows_MX, self.basis_RX)
+        more = projected(layer, new_RX.T)
+        both_NR = np.concatenate([self.seen.features.load(), more.features.load()], axis=1)
+        weight_KR = np.concatenate([self.seen.weight_KD, more.weight_KD], axis=1)
+        return _View(
+            seen=replace(self.seen, features=LazyArray.of(both_NR), weight_KD=weight_KR),
+            basis_RX=np.concatenate([self.basis_RX, new_RX]),
+        )
+
+    def whole(self, vectors_BM: Floats) -> Floats:
+        """Vectors on the directions, in all of K x R^X."""
+        return vectors_BM.reshape(len(vectors_BM), -1, len(self.basis_RX)) @ self.basis_RX
+
+
+def _salted(vectors_BKR: Floats, size: float) -> Floats:
+    noise_BKR = np.random.default_rng(2).standard_normal(vectors_BKR.shape)
+    return vectors_BKR + size * noise_BKR / np.sqrt(vectors_BKR[0].size)
+
+
 def _search(
-    seen: LastLayer, operator: Operator, start_BKR: Floats, *, wanted: int, tolerance: float,
+    view: _View,
+    operator: Operator,
+    start_BKR: Floats,
+    wanted: int,
+    tolerance: float,
     floor: float,
-) -> Ritz:  # fmt: skip
+) -> Ritz:
     shape = start_BKR.shape[1:]
 
     def product(vectors_BM: Floats) -> Floats:
-        return operator(seen, vectors_BM.reshape(-1, *shape)).reshape(len(vectors_BM), -1)
+        return operator(view.seen, vectors_BM.reshape(-1, *shape)).reshape(len(vectors_BM), -1)
 
     return davidson.largest(
         product,
@@ -127,13 +161,6 @@ def _search(
         max_passes=MAX_SEARCH,
         floor=floor,
     )
-
-
-def _beside(seen: LastLayer, more: LastLayer) -> LastLayer:
-    """One layer that is seen along the directions of both."""
-    both_NR = np.concatenate([seen.features.load(), more.features.load()], axis=1)
-    weight_KR = np.concatenate([seen.weight_KD, more.weight_KD], axis=1)
-    return replace(seen, features=LazyArray.of(both_NR), weight_KD=weight_KR)
 
 
 def _further(rows_MX: Floats, basis_RX: Floats) -> Floats:
@@ -156,14 +183,14 @@ def leading_rows(rows_MX: Floats, enough: float) -> Floats:
 
 
 def _images(
-    layer: LastLayer, seen: LastLayer, vectors_BM: Floats, random_NS: Numbers
+    layer: LastLayer, view: _View, vectors_BM: Floats, random_NS: Numbers
 ) -> tuple[Floats, Floats]:
     """H times vectors that live on the directions (B, K, X), and random sums of rows (S, X)."""
     classes, count = layer.num_classes, len(vectors_BM)
     total_MX = np.zeros((count * classes + SKETCHES, layer.width))
     flat_RM = vectors_BM.reshape(count * classes, -1).T.astype(layer.dtype)
     for part_MX in layer.over_rows(
-        _images_part, seen, flat_RM, random_NS, partial_bytes=total_MX.nbytes
+        _images_part, view.seen, flat_RM, random_NS, partial_bytes=total_MX.nbytes
     ):
         total_MX += part_MX
     total_MX /= layer.count

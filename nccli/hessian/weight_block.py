@@ -71,31 +71,46 @@ def largest(
     def product(vectors_BM: Floats) -> Floats:
         return weight_product(layer, vectors_BM.reshape(-1, *shape)).reshape(-1, size)
 
-    def in_double(vectors_BKX: Floats) -> Floats:
-        return weight_product(layer.precise, vectors_BKX)
-
     start_BKX = class_start(layer, known, min(max(wanted, CLUSTER), size))
     before = 0
     if compressed.pays(layer, wanted):
-        trial = compressed.trial_vectors(
-            layer,
-            known,
-            weight_product,
-            start_BKX,
-            wanted=wanted,
-            tolerance=TOLERANCE_SINGLE,
-            floor=FLOOR_SINGLE,
-        )
-        if trial.converged:
-            solved = certified(trial, in_double, shape=shape)
-            if np.all(solved.errors <= TOLERANCE_SINGLE * solved.values):
-                return solved
-        before = trial.passes + trial.converged
+        tried = _on_few_directions(layer, known, start_BKX, wanted)
+        if tried.converged:
+            return tried
         start_BKX *= SALT
-        start_BKX[:wanted] += trial.vectors_BM.reshape(-1, *shape)
-    start_BM = start_BKX.reshape(-1, size)
-    found = solve(product, start_BM, layer, wanted=wanted, max_passes=max_passes)
-    return certified(replace(found, passes=before + found.passes), in_double, shape=shape)
+        start_BKX[:wanted] += tried.vectors_BKX
+        before = tried.passes
+    found = solve(product, start_BKX.reshape(-1, size), layer, wanted=wanted, max_passes=max_passes)
+    return _in_double(layer, replace(found, passes=before + found.passes), shape)
+
+
+def _on_few_directions(layer: LastLayer, known: Survey, start_BKX: Floats, wanted: int) -> Solved:
+    """The same in single from few directions; not converged where these do not suffice."""
+    shape = start_BKX.shape[1:]
+    trial = compressed.trial_vectors(
+        layer,
+        known,
+        weight_product,
+        start_BKX,
+        wanted=wanted,
+        tolerance=TOLERANCE_SINGLE,
+        floor=FLOOR_SINGLE,
+    )
+    if not trial.converged:  # a certificate would not be worth its pass
+        return Solved(
+            values=trial.values_B,
+            errors=trial.residuals_B,
+            vectors_BKX=trial.vectors_BM.reshape(-1, *shape),
+            passes=trial.passes,
+            converged=False,
+        )
+    solved = _in_double(layer, trial, shape)
+    close = bool(np.all(solved.errors <= TOLERANCE_SINGLE * solved.values))
+    return replace(solved, converged=close)
+
+
+def _in_double(layer: LastLayer, found: Ritz, shape: tuple[int, ...]) -> Solved:
+    return certified(found, lambda vectors: weight_product(layer.precise, vectors), shape=shape)
 
 
 def solve(
