@@ -132,7 +132,9 @@ class _View:
 
     def whole(self, vectors_BM: Floats) -> Floats:
         """Vectors on the directions, in all of K x R^X."""
-        return vectors_BM.reshape(len(vectors_BM), -1, len(self.basis_RX)) @ self.basis_RX
+        vectors_BKR = vectors_BM.reshape(len(vectors_BM), -1, len(self.basis_RX))
+        whole_BKX: Floats = vectors_BKR @ self.basis_RX
+        return whole_BKX
 
 
 def _salted(vectors_BKR: Floats, size: float) -> Floats:
