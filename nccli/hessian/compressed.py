@@ -35,7 +35,7 @@ MANY_CLASSES = 32  # from which on a full pass is products; with fewer it is rea
 PROJECTED_BYTES = 48 * 2**20  # of the features as they are seen along the directions
 MAX_ROUNDS = 3  # of further directions
 SKETCHES = 16  # random sums of rows in a round
-GAIN = 500  # by which one round may make residuals smaller: 25 to 900 were seen
+GAIN = 500  # by which one round is hoped to make residuals smaller: 25 to 900 were seen
 MARGIN = 0.25  # of the tolerance: what directions left out, and the last search, may leave open
 COARSE = 30  # times the tolerance is enough for a search before the last
 MAX_SEARCH = 60  # products on the directions
@@ -139,7 +139,8 @@ class _View:
 
 def _salted(vectors_BKR: Floats, size: float) -> Floats:
     noise_BKR = np.random.default_rng(2).standard_normal(vectors_BKR.shape)
-    return vectors_BKR + size * noise_BKR / np.sqrt(vectors_BKR[0].size)
+    salted_BKR: Floats = vectors_BKR + size * noise_BKR / np.sqrt(vectors_BKR[0].size)
+    return salted_BKR
 
 
 def _search(
