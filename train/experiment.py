@@ -33,6 +33,7 @@ from train import rundir
 from train.config import Settings
 from train.data import load_data
 from train.events import Event, OnEvent, ignore
+from train.graphs import TURN
 from train.interrupt import StopRequest, resume_command
 from train.loop import Capture, Classification, Trainer
 from train.memory import keep_freed_memory
@@ -331,9 +332,14 @@ def make_trainer(
             raise UsageError("the ufm is trained by one process", remedy="leave out torchrun")
         return UnconstrainedFeatures(settings, device=device)
     team.check(settings.batch_size)
+    if place.compiled and not team.alone:
+        raise UsageError("--compile is for runs of one process", remedy="leave out torchrun")
     data = load_data(settings, root=place.data_root, download=place.download)
-    graphs = place.cuda_graph and device == "cuda" and team.alone
-    return Classification(settings, device=device, data=data, graphs=graphs, team=team)
+    graphs = place.replays and device == "cuda" and team.alone and not data.files
+    with TURN if graphs else contextlib.nullcontext():
+        return Classification(
+            settings, device=device, data=data, graphs=graphs, compiled=place.compiled, team=team
+        )
 
 
 def choose_device(place: Place, settings: Settings) -> str:

@@ -19,7 +19,9 @@ from train.steps import Step, Totals
 
 WARM_STEPS = 3  # taken plainly before recording: buffers and algorithms are chosen in them
 
-_RECORDING = threading.Lock()  # one recording at a time in a process
+# One thread at a time asks the GPU for anything but replays: what another one allocates or frees
+# while a graph is recorded would spoil the recording, and its own work.
+TURN = threading.RLock()
 
 
 class GraphSteps:
@@ -36,63 +38,75 @@ class GraphSteps:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._rate: float | None = None
-        self._rows: Tensor | None = None
-        self._cuts: Tensor | None = None
+        self._plan: Plan | None = None  # where the graph reads the rows and cuts of all its steps
+        self._at: Tensor | None = None  # (1,) int64, the number of the step; the graph counts it
         self._totals: Totals | None = None
 
     def run(self, plan: Plan, rate: float) -> Totals:
         """Take every step of the plan at a learning rate; raises TrainingError."""
-        totals = self._start(plan)
-        self._stream.wait_stream(torch.cuda.current_stream())
+        with TURN:
+            totals = self._start(plan)
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                done = self._ready(totals, plan.batches, rate)
         with torch.cuda.stream(self._stream):
-            at = 0
-            if self._graph is None or rate != self._rate:
-                self._graph, at = None, min(WARM_STEPS, plan.batches)
-                for early in range(at):
-                    self._step(*self._given(plan, early), totals)
-                if at < plan.batches:
-                    self._graph, self._rate = self._recorded(totals), rate
-            for later in range(at, plan.batches):
-                self._given(plan, later)
+            for _ in range(done, plan.batches):
                 assert self._graph is not None
                 self._graph.replay()
-        torch.cuda.current_stream().wait_stream(self._stream)
+        self._stream.synchronize()  # here, where others may take their turn meanwhile
         return totals
 
     def _start(self, plan: Plan) -> Totals:
-        """The places that the graph reads and writes, made once, and the totals set to zero."""
-        if self._totals is None or self._rows is None or self._rows.shape != plan.rows[0].shape:
+        """The places that the graph reads and writes, made once, set to an epoch's beginning."""
+        if self._plan is None or self._plan.rows.shape != plan.rows.shape:
             self._graph = None
-            self._rows = torch.empty_like(plan.rows[0])
-            self._cuts = None if plan.cuts is None else torch.empty_like(plan.cuts[0])
+            self._plan = plan
+            self._at = torch.zeros(1, dtype=torch.int64, device=plan.rows.device)
             self._totals = Totals.zero(plan.rows.device)
+        assert self._totals is not None
+        assert self._at is not None
+        self._plan.rows.copy_(plan.rows)
+        if self._plan.cuts is not None and plan.cuts is not None:
+            self._plan.cuts.copy_(plan.cuts)
+        self._at.zero_()
         self._totals.loss.zero_()
         self._totals.correct.zero_()
         return self._totals
 
-    def _given(self, plan: Plan, at: int) -> tuple[Tensor, Tensor | None]:
-        """Copy the rows and cuts of a step to where the graph reads them."""
-        assert self._rows is not None
-        self._rows.copy_(plan.rows[at])
-        if self._cuts is not None and plan.cuts is not None:
-            self._cuts.copy_(plan.cuts[at])
-        return self._rows, self._cuts
+    def _ready(self, totals: Totals, batches: int, rate: float) -> int:
+        """Have a graph of the step at this rate; return how many steps that took."""
+        if self._graph is not None and rate == self._rate:
+            return 0
+        self._graph = None
+        early = min(WARM_STEPS, batches)
+        for _ in range(early):
+            self._next(totals)
+        if early < batches:
+            self._graph, self._rate = self._recorded(totals), rate
+        return early
+
+    def _next(self, totals: Totals) -> None:
+        """Take the step whose number `at` says, and count it."""
+        assert self._plan is not None
+        assert self._at is not None
+        rows = self._plan.rows.index_select(0, self._at)[0]
+        cuts = None
+        if self._plan.cuts is not None:
+            cuts = self._plan.cuts.index_select(0, self._at)[0]
+        self._at += 1
+        self._step(rows, cuts, totals)
 
     def _recorded(self, totals: Totals) -> torch.cuda.CUDAGraph:
-        assert self._rows is not None
         graph = torch.cuda.CUDAGraph()
         for generator in self._generators():
             graph.register_generator_state(generator)
         try:
-            with (
-                _RECORDING,
-                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
-            ):
-                self._step(self._rows, self._cuts, totals)
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._next(totals)
         except RuntimeError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError(
                 f"this network's step cannot be recorded as a CUDA graph ({reason})",
-                remedy="leave out --cuda-graph",
+                remedy="give --no-cuda-graph",
             ) from None
         return graph

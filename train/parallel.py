@@ -199,7 +199,7 @@ def _share_a_gpu(place: Place) -> bool:
 
     Only with graphs: else the threads would wait for each other to launch kernels.
     """
-    return place.wants_gpu and place.cuda_graph and len(gpus()) == 1
+    return place.wants_gpu and place.replays and len(gpus()) == 1
 
 
 def _in_threads(

@@ -34,8 +34,15 @@ def sweep(
     per_gpu: int = typer.Option(1, min=1, help="Runs side by side on each GPU."),
     threads: int = typer.Option(1, min=1, help="CPU threads of a run."),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
-    cuda_graph: bool = typer.Option(
-        False, "--cuda-graph", help="On a GPU, record the step once and replay it."
+    cuda_graph: bool | None = typer.Option(
+        None,
+        "--cuda-graph/--no-cuda-graph",
+        help="On a GPU, record the step once and replay it; by default yes, for data in memory.",
+    ),
+    compiled: bool = typer.Option(
+        False,
+        "--compile",
+        help="Fuse the step's kernels with torch.compile, which takes half a minute.",
     ),
     scheduler: str | None = typer.Option(
         None, help="Address of a Dask scheduler: its workers train, one run each at a time."
@@ -74,6 +81,7 @@ def sweep(
         data_root=data_root,
         download=download,
         cuda_graph=cuda_graph,
+        compiled=compiled,
         threads=threads,
     )
     words = {

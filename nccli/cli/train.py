@@ -93,8 +93,15 @@ def train(
     per_gpu: int = typer.Option(1, help="Runs side by side on each GPU.", min=1),
     threads: int = typer.Option(1, help="CPU threads of a run; more change the last bits.", min=1),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
-    cuda_graph: bool = typer.Option(
-        False, "--cuda-graph", help="On a GPU, record the step once and replay it."
+    cuda_graph: bool | None = typer.Option(
+        None,
+        "--cuda-graph/--no-cuda-graph",
+        help="On a GPU, record the step once and replay it; by default yes, for data in memory.",
+    ),
+    compiled: bool = typer.Option(
+        False,
+        "--compile",
+        help="Fuse the step's kernels with torch.compile, which takes half a minute.",
     ),
     resume: bool = typer.Option(False, "--resume", help="Continue runs that were cut off."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Start existing runs again."),
@@ -145,6 +152,7 @@ def train(
         data_root=data_root,
         download=download,
         cuda_graph=cuda_graph,
+        compiled=compiled,
         threads=threads,
     )
     settings_list = [

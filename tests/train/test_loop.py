@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+import torch._inductor.config
 from tiny import tiny
 from torch.optim.lr_scheduler import MultiStepLR
 
+from nccli.errors import TrainingError
 from train import loop
 from train.config import Settings
 from train.digits import load_digits
@@ -263,6 +267,29 @@ def test_dropout_depends_on_seed_and_epoch_alone_and_is_off_in_a_capture():
     )
 
 
+# --- fused by torch.compile ---------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_step_learns_the_same():
+    trainers = [
+        Classification(tiny(depth=1, feature_decay=1e-3), compiled=compiled)
+        for compiled in (False, True)
+    ]
+    plain, compiled = (trainer.run_epoch(1) for trainer in trainers)
+    assert plain["train_loss"] == pytest.approx(compiled["train_loss"], rel=1e-4)
+    for one, other in zip(*(trainer.network.parameters() for trainer in trainers), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_where_nothing_can_be_compiled_one_line_says_so(monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "/nowhere/c++"))
+    monkeypatch.setenv("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
+    trainer = Classification(tiny(depth=1, width=11), compiled=True)
+    with pytest.raises(TrainingError, match=r"torch\.compile cannot .*; leave out --compile"):
+        trainer.run_epoch(1)
+
+
 # --- on a GPU -----------------------------------------------------------------------------------
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -272,15 +299,33 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("changes", [{}, {"dropout": 0.3}, {"augment": "flip-crop"}])
 def test_a_cuda_graph_takes_the_same_steps(changes):
     settings = tiny(model="resnet", batch_size=100, milestones=(0.5,), **changes)
-    ways = [Classification(settings, device="cuda", graphs=graphs) for graphs in (False, True)]
-    for epoch in (1, 2, 3, 4):  # with a milestone in the middle
-        plain, recorded = (trainer.run_epoch(epoch) for trainer in ways)
-        assert plain["train_loss"] == pytest.approx(recorded["train_loss"], rel=1e-3)
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        ways = [Classification(settings, device="cuda", graphs=graphs) for graphs in (False, True)]
+        for epoch in (1, 2, 3, 4):  # with a milestone in the middle
+            plain, recorded = (trainer.run_epoch(epoch) for trainer in ways)
+            assert plain["train_loss"] == pytest.approx(recorded["train_loss"], rel=1e-3)
     for one, other in zip(*(trainer.network.parameters() for trainer in ways), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+@on_gpu
+def test_compiled_steps_in_a_cuda_graph_learn_the_same():
+    settings = tiny(model="resnet", batch_size=100, precision="bfloat16")
+    ways = [{}, {"graphs": True, "compiled": True}]
+    lines = [Classification(settings, device="cuda", **way).run_epoch(1) for way in ways]
+    assert lines[0]["train_loss"] == pytest.approx(lines[1]["train_loss"], rel=2e-2)
 
 
 @on_gpu
 def test_a_gpu_gives_the_losses_of_the_cpu():
     lines = [Classification(tiny(), device=device).run_epoch(1) for device in ("cpu", "cuda")]
     assert lines[0]["train_loss"] == pytest.approx(lines[1]["train_loss"], rel=1e-3)
+
+
+@on_gpu
+def test_a_gpu_captures_what_the_cpu_does():
+    trainers = [Classification(tiny(model="resnet"), device=device) for device in ("cpu", "cuda")]
+    for trainer in trainers:
+        trainer.network.load_state_dict(trainers[0].network.state_dict())
+    first, second = (trainer.capture().splits["test"][0] for trainer in trainers)
+    np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -74,6 +75,20 @@ def test_runs_in_threads_of_one_process_have_the_same_bits_as_one_by_one(tmp_pat
     run_all(runs, tmp_path / "one")
     for one in runs:
         assert contents(tmp_path / "threads" / one.name) == contents(tmp_path / "one" / one.name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_runs_share_a_gpu_on_streams_of_their_own(tmp_path, compiled):
+    runs = [tiny(model="resnet", seed=seed, milestones=(0.5,)) for seed in range(3)]
+    place = Place(device="cuda", compiled=compiled)
+    outcomes = run_all(runs, tmp_path / "together", jobs=3, per_gpu=3, place=place)
+    assert [outcome.ending for outcome in outcomes] == ["finished"] * 3
+    run_all(runs[:1], tmp_path / "alone", place=place)
+    name = f"{runs[0].name}/log.jsonl"
+    lines = [(tmp_path / way / name).read_text().splitlines() for way in ("together", "alone")]
+    first, again = (json.loads(some[0])["train_loss"] for some in lines)
+    assert first == pytest.approx(again, rel=1e-2)
 
 
 def test_ctrl_c_stops_runs_in_threads(tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from train.digits import load_digits
 
 FOLDERS = ("tiny-imagenet", "imagenet", "image-folder")
 DEFAULT_ROOT = Path("data")
+_DRAWING = threading.Lock()
 STREAM_BYTES = 8 * 2**30  # decoded images of a folder, from which on they are not kept in memory
 
 
@@ -42,15 +45,17 @@ def load_data(settings: Settings, *, root: Path = DEFAULT_ROOT, download: bool =
 
 
 def _shapes(settings: Settings, facts: DataFacts) -> Images:
-    from train.data.shapes import load_shapes
-
     count = settings.train_count or facts.train_count
     test_count = facts.test_count * count // facts.train_count
-    return load_shapes(
-        num_classes=settings.num_classes,
-        train_count=count,
-        test_count=max(test_count, 2 * settings.num_classes),
-    )
+    with _DRAWING:  # runs side by side in threads wait for one drawing, and share it
+        return _drawn_shapes(settings.num_classes, count, max(test_count, 2 * settings.num_classes))
+
+
+@lru_cache(maxsize=1)  # ten seconds and 180 MB: once for all runs of a process
+def _drawn_shapes(num_classes: int, train_count: int, test_count: int) -> Images:
+    from train.data.shapes import load_shapes
+
+    return load_shapes(num_classes=num_classes, train_count=train_count, test_count=test_count)
 
 
 def _from_files(settings: Settings, facts: DataFacts, root: Path, download: bool) -> Images:
