@@ -7,21 +7,27 @@ from types import FunctionType, MethodType
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from nccli.errors import TrainingError
+from train.networks.chance import Dropout
 
 
-def compiled_apart(method: Callable[..., Any]) -> Callable[..., Any]:
+def compiled_apart(method: Callable[..., Any], network: nn.Module) -> Callable[..., Any]:
     """Return a method compiled by torch.compile, apart from that of every other object.
 
     What is compiled belongs to a method's code, which all objects share, and after the eighth
     object torch.compile would give up and let every step run as it is written. Hence a copy.
 
-    What is returned raises TrainingError where it cannot be compiled, as without a C compiler, and
-    with dropout, whose random numbers are the run's own.
+    Dropout of the network runs as it is written: its random numbers are the run's own, which
+    torch.compile does not know. What is returned raises TrainingError where it cannot be
+    compiled, as without a C compiler.
     """
     from torch._dynamo.exc import TorchDynamoException  # a second, for those who compile
 
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign, no-untyped-call]
     own, plain = cast(MethodType, method).__self__, cast(MethodType, method).__func__
     code = plain.__code__.replace()
     copy = FunctionType(code, plain.__globals__, plain.__name__, closure=plain.__closure__)

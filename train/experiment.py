@@ -335,7 +335,7 @@ def make_trainer(
     if place.compiled and not team.alone:
         raise UsageError("--compile is for runs of one process", remedy="leave out torchrun")
     data = load_data(settings, root=place.data_root, download=place.download)
-    graphs = place.replays and device == "cuda" and team.alone and not data.files
+    graphs = place.cuda_graph and device == "cuda" and team.alone and not data.files
     with TURN if graphs else contextlib.nullcontext():
         return Classification(
             settings, device=device, data=data, graphs=graphs, compiled=place.compiled, team=team

@@ -110,7 +110,9 @@ class Classification:
             weight_decay=settings.weight_decay,
             fused=True,  # one kernel for all parameters: a tenth of the step time on a CPU
         )
-        self.objective = compiled_apart(self._objective) if compiled else self._objective
+        self.objective = self._objective
+        if compiled:
+            self.objective = compiled_apart(self._objective, self.network)
         self.steps: Steps = EagerSteps(self.step)
         self.turn: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if graphs:
@@ -134,18 +136,20 @@ class Classification:
             self.network.chance.start(epoch)
             plan = self.feed.plan(epoch, self.team.share)
         totals = self.steps.run(plan, rate)
-        seen = plan.batches * self.settings.batch_size
+        with self.turn:
+            loss = float(self.team.total(totals.loss)) / self.team.size
+            correct = int(self.team.total(totals.correct))
         return {
             "learning_rate": rate,
-            "train_loss": float(self.team.total(totals.loss)) / self.team.size / plan.batches,
-            "train_accuracy": int(self.team.total(totals.correct)) / seen,
+            "train_loss": loss / plan.batches,
+            "train_accuracy": correct / (plan.batches * self.settings.batch_size),
         }
 
     def step(self, rows: Tensor, cuts: Tensor | None, totals: Totals) -> None:
         """Take one step on the rows (B,) of the training images; add what it tells to `totals`."""
         objective, loss, correct = self.objective(*self.feed.batch(rows, cuts))
         self.optimizer.zero_grad(set_to_none=True)
-        objective.backward()
+        objective.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         totals.loss += loss.detach()
         totals.correct += correct
@@ -168,7 +172,7 @@ class Classification:
         return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)
 
     def capture(self) -> Capture:
-        """Collect every part of the data in eval mode, un-augmented, in float32."""
+        """Collect every part of the data in eval mode, un-augmented; the numbers are float32."""
         with self.turn, torch.inference_mode(), _convolutions(self.settings.dtype):
             self.network.eval()
             splits = {name: self._capture_part(name) for name in self.feed.counts}
@@ -207,8 +211,9 @@ class Classification:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        with self.turn:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
 
 
 def _convolutions(dtype: str) -> contextlib.AbstractContextManager[None]:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from nccli.errors import InputError, Interrupted, TrainingError, UsageError
 from nccli.text import plural
+from train.catalogue import DATA_SETS
 from train.config import Settings
 from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest, resume_command
@@ -105,7 +106,7 @@ def run_all(
             from train.on_cluster import run_on_cluster  # brings distributed in
 
             run_on_cluster(waiting, scheduler, stop, on_event=on_event, tell=tell)
-        elif jobs > 1 and len(waiting) > 1 and _share_a_gpu(place):
+        elif jobs > 1 and len(waiting) > 1 and _share_a_gpu(waiting):
             _in_threads(waiting, jobs, stop, on_event, tell)
         elif jobs > 1 and len(waiting) > 1 and not together:
             _Pool(waiting, jobs=jobs, per_gpu=per_gpu, on_event=on_event, tell=tell).run(stop)
@@ -194,12 +195,19 @@ def _in_process(tasks: list[Task], stop: StopRequest, on_event: OnEvent, tell: O
             raise TrainingError(outcome.message or "failed")  # the others wait for this process
 
 
-def _share_a_gpu(place: Place) -> bool:
+def _share_a_gpu(tasks: list[Task]) -> bool:
     """Whether runs side by side are to have streams of one GPU, not processes of their own.
 
     Only with graphs: else the threads would wait for each other to launch kernels.
     """
-    return place.wants_gpu and place.replays and len(gpus()) == 1
+    place = tasks[0].place
+    one = place.wants_gpu and place.cuda_graph and len(gpus()) == 1
+    return one and all(_lies_on_a_gpu(task.settings.data) for task in tasks)
+
+
+def _lies_on_a_gpu(data: str) -> bool:
+    """Not the UFM, which stays on the CPU, nor folders, which may be decoded as they go."""
+    return data in DATA_SETS and bool(DATA_SETS[data].train_count)
 
 
 def _in_threads(

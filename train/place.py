@@ -21,7 +21,7 @@ class Place:
     device: str = AUTO  # cuda where there is one
     data_root: Path = Path("data")
     download: bool = False  # fetch a data set that is not there
-    cuda_graph: bool | None = None  # a step as one launch; None: on a GPU, for data that lie there
+    cuda_graph: bool = True  # a step as one launch, where a GPU trains on data that lie there
     compiled: bool = False  # the step's kernels fused by torch.compile
     threads: int = 1  # of the CPU for a run; sums in another order give other last bits
 
@@ -29,11 +29,6 @@ class Place:
         check_choice("device", self.device, DEVICES)
         if self.threads < 1:
             raise UsageError(f"there must be at least 1 thread, got {self.threads}")
-
-    @property
-    def replays(self) -> bool:
-        """Whether the steps are replays of a graph where a GPU trains on data that lie there."""
-        return self.cuda_graph is not False
 
     @property
     def wants_gpu(self) -> bool:

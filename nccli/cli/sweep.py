@@ -34,10 +34,8 @@ def sweep(
     per_gpu: int = typer.Option(1, min=1, help="Runs side by side on each GPU."),
     threads: int = typer.Option(1, min=1, help="CPU threads of a run."),
     device: str = typer.Option("auto", help="cpu, cuda, or auto: cuda where there is one."),
-    cuda_graph: bool | None = typer.Option(
-        None,
-        "--cuda-graph/--no-cuda-graph",
-        help="On a GPU, record the step once and replay it; by default yes, for data in memory.",
+    cuda_graph: bool = typer.Option(
+        True, help="On a GPU, for data in memory, record the step once and replay it."
     ),
     compiled: bool = typer.Option(
         False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tiny import contents, start, tiny, train, wait_for
 from nccli.errors import Interrupted, UsageError
 from nccli.runs import checkpoint_path, read_run
 from train import parallel
+from train.config import Settings
 from train.parallel import default_jobs, run_all
 from train.place import Place
 
@@ -75,6 +77,30 @@ def test_runs_in_threads_of_one_process_have_the_same_bits_as_one_by_one(tmp_pat
     run_all(runs, tmp_path / "one")
     for one in runs:
         assert contents(tmp_path / "threads" / one.name) == contents(tmp_path / "one" / one.name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "visible", "shared"),
+    [
+        ({}, {}, "0", True),
+        ({}, {}, "0,1", False),  # a process on each
+        ({}, {"cuda_graph": False}, "0", False),
+        ({}, {"device": "cpu"}, "0", False),
+        ({"data": "ufm"}, {}, "0", False),
+        ({"data": "imagenet", "model": "torchvision:resnet50"}, {}, "0", False),
+    ],
+)
+def test_runs_share_a_gpu_that_replays_their_graphs(monkeypatch, changes, place, visible, shared):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    task = parallel.Task(
+        settings=Settings(**changes),
+        path=Path("run"),
+        resume=False,
+        overwrite=False,
+        place=Place(**{"device": "cuda"} | place),
+        command="nccli train",
+    )
+    assert parallel._share_a_gpu([task, task]) is shared
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

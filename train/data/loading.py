@@ -18,8 +18,9 @@ from train.digits import load_digits
 
 FOLDERS = ("tiny-imagenet", "imagenet", "image-folder")
 DEFAULT_ROOT = Path("data")
-_DRAWING = threading.Lock()
 STREAM_BYTES = 8 * 2**30  # decoded images of a folder, from which on they are not kept in memory
+
+_DRAWING = threading.Lock()
 
 
 def load_data(settings: Settings, *, root: Path = DEFAULT_ROOT, download: bool = False) -> Images:

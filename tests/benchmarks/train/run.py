@@ -177,6 +177,7 @@ def gpu(count: int, models: list[str]) -> None:
             "eager": [trainer()],
             "one CUDA graph": [trainer(graphs=True)],
             "one CUDA graph, compiled": [trainer(graphs=True, compiled=True)],
+            "two runs side by side": [trainer(graphs=True) for _ in range(2)],
             "two runs side by side, compiled": [
                 trainer(graphs=True, compiled=True) for _ in range(2)
             ],
