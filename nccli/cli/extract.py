@@ -32,7 +32,7 @@ def extract(
     std: str | None = typer.Option(None, help="Of each channel: 0.229,0.224,0.225."),
     batch: int = typer.Option(256, min=1, help="Images at a time."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:1."),
-    dtype: str = typer.Option("float32", help="Of what is saved: float32 or float16."),
+    dtype: str = typer.Option("float32", help="Of saved features: float32 or float16."),
     loss: str | None = typer.Option(None, help="ce, ls, or any name."),
     smoothing: float | None = typer.Option(None, help="Label smoothing delta of the training."),
     epoch: int | None = typer.Option(None, min=0, help="Epoch of the weights."),

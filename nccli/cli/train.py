@@ -78,7 +78,7 @@ def train(
     save_epochs: str | None = typer.Option(
         None, help="log (12 log-spaced), log:20, every:10, paper (5, 10, 20 ...) or 1,5,10."
     ),
-    dtype: str | None = typer.Option(None, help="Of the saved numbers: float16, float32, float64."),
+    dtype: str | None = typer.Option(None, help="Of saved features: float16, float32, float64."),
     save_logits: bool | None = typer.Option(
         None, "--save-logits/--no-save-logits", help="Save the logits too."
     ),

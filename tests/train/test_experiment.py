@@ -99,6 +99,7 @@ def test_logged_metrics_are_those_that_analyze_finds_in_the_file(dtype, tmp_path
             path = checkpoint_path(tmp_path / "run", line["epoch"])
             checkpoint = hdf5.read_checkpoint(path)
             assert checkpoint.split(split).features.dtype == dtype
+            assert checkpoint.classifier.weight.dtype == np.float32
             assert record(collapse.analyze(checkpoint, split=split)) == logged
 
 
@@ -539,6 +540,15 @@ def test_too_little_memory_is_one_line_and_a_readable_run(error, whole, tmp_path
     monkeypatch.undo()
     train(SETTINGS, tmp_path / "run", resume=True)
     assert contents(tmp_path / "run") == contents(whole)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_the_space_told_is_that_of_the_files(dtype, tmp_path):
+    settings = tiny(dtype=dtype, epochs=1, save_epochs=(1,))
+    train(settings, tmp_path / "run")
+    (size,) = [path.stat().st_size for path in read_run(tmp_path / "run").checkpoints]
+    told = checkpoint_bytes(experiment.Classification(settings).sizes(), dtype)
+    assert told < size < told + 20_000
 
 
 def test_the_space_is_told_before_the_start_and_must_be_there(tmp_path, monkeypatch):

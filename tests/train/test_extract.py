@@ -162,6 +162,7 @@ def test_a_transformer_and_half_precision(tmp_path, folder):
     found = numbers(tmp_path / "a.h5")
     assert found["train/features"].shape == (10, 768)
     assert found["train/features"].dtype == np.float16
+    assert found["classifier/weight"].dtype == found["classifier/bias"].dtype == np.float32
     assert validate.validate(tmp_path / "a.h5").notes == ()
 
 

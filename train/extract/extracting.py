@@ -22,6 +22,7 @@ from nccli.publish import TEMPORARY_PREFIX
 from train.data.loading import DEFAULT_ROOT
 from train.extract.models import load_model
 from train.extract.sources import Pixels, Source, open_source
+from train.snapshot import classifier_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,8 @@ def _write(
     names: tuple[str, ...],
 ) -> None:
     def stored(tensor: torch.Tensor) -> NDArray[Any]:
-        found: NDArray[Any] = tensor.detach().float().cpu().numpy().astype(request.dtype)
-        return found
+        found: NDArray[Any] = tensor.detach().float().cpu().numpy()
+        return found.astype(classifier_dtype(request.dtype))
 
     said = replace(
         request.metadata,
