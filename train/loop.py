@@ -176,10 +176,11 @@ class Classification:
         with self.turn, torch.inference_mode(), _convolutions(self.settings.dtype):
             self.network.eval()
             splits = {name: self._capture_part(name) for name in self.feed.counts}
+        bias = self.network.classifier.bias
         return Capture(
             splits=splits,
             weight=_numpy(self.network.classifier.weight),
-            bias=_numpy(self.network.classifier.bias),
+            bias=None if bias is None else _numpy(bias),
         )
 
     def _capture_part(self, part: str) -> tuple[Array, ...]:

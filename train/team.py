@@ -9,6 +9,7 @@ process alone writes the run; the others follow it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -103,14 +104,14 @@ class _Both(nn.Module):
 def teamwork(device: str) -> Iterator[Team]:
     """Join the processes that torchrun started, if it did; yield the team.
 
-    Raises TrainingError where another process of the team ends before its time.
+    They stay joined for all runs of a command: joining anew, they meet at the addresses of the
+    last time, and may wait there for ever. Raises TrainingError where another process of the team
+    ends before its time.
     """
     if not started_by_torchrun():
         yield Team(device=device)
         return
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    _join(device)
     rank, size = distributed.get_rank(), distributed.get_world_size()
     try:
         yield Team(rank=rank, size=size, device=device)
@@ -122,5 +123,12 @@ def teamwork(device: str) -> Iterator[Team]:
             "another process of this run has ended",
             remedy="see what it said, then give the same command with --resume",
         ) from None
-    finally:
-        distributed.destroy_process_group()
+
+
+def _join(device: str) -> None:
+    if distributed.is_initialized():
+        return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    atexit.register(distributed.destroy_process_group)

@@ -13,16 +13,28 @@ from tiny import ROOT, arrays, tiny, train, wait_for
 
 from nccli.runs import checkpoint_path, read_log, read_run
 
-WORDS = ["--width", "12", "--depth", "2", "--epochs", "4", "--batch-size", "250", "--norm", "group"]
-WORDS += ["--save-epochs", "1,3,4", "--loss", "ce", "--device", "cpu"]
-SETTINGS = tiny(norm="group")
+WORDS = ["--width", "32", "--depth", "2", "--epochs", "4", "--batch-size", "250", "--norm", "group"]
+WORDS += ["--save-epochs", "1,3,4", "--device", "cpu"]
+SETTINGS = tiny(norm="group", width=32)
 
 
 def torchrun(out, *words):
     """Start two processes on one run."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "nccli", "train", *WORDS, "--out", str(out), *words],
+        [
+            sys.executable,
+            *launcher,
+            "-m",
+            "nccli",
+            "train",
+            "--loss",
+            "ce",
+            *WORDS,
+            "--out",
+            str(out),
+            *words,
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -40,7 +52,7 @@ def alone(tmp_path_factory):
 
 
 def same(run, alone):
-    """Losses and features of one process with the whole batch, within rounding."""
+    """Losses and features of one process with the whole batch, within rounding; and it learns."""
     ours, theirs = read_log(run), read_log(alone)
     assert [line["epoch"] for line in ours] == [line["epoch"] for line in theirs]
     for line, other in zip(ours, theirs, strict=True):
@@ -48,7 +60,10 @@ def same(run, alone):
         assert line["train_accuracy"] == pytest.approx(other["train_accuracy"], abs=2e-3)
     found, expected = (arrays(checkpoint_path(path, 4)) for path in (run, alone))
     np.testing.assert_allclose(found["weight"], expected["weight"], rtol=1e-3, atol=1e-4)
-    assert found["train/features"].shape == expected["train/features"].shape
+    for name in ("train/features", "test/features"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-3)
+        assert found[name].std(axis=0).mean() > 0.1  # the features tell the images apart
+    assert ours[-1]["train_loss"] < 0.8 * ours[0]["train_loss"]
 
 
 def test_two_processes_train_as_one_with_the_double_batch(alone, tmp_path):
@@ -60,6 +75,15 @@ def test_two_processes_train_as_one_with_the_double_batch(alone, tmp_path):
     same(tmp_path / "digits-mlp-ce-s0", alone)
     again = torchrun(tmp_path, "--resume")
     assert "finished already" in again.communicate(timeout=120)[1]
+
+
+def test_many_runs_of_two_processes_come_to_their_end(tmp_path):
+    """Joined anew for every run, the two now and then waited for each other for ever."""
+    words = ["--loss", "ce,ls", "--seeds", "0-3", "--epochs", "1", "--save-epochs", "1"]
+    process = torchrun(tmp_path, *words)
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    assert len(out.splitlines()) == 8
 
 
 def test_a_run_of_two_that_was_killed_goes_on(alone, tmp_path):

@@ -9,17 +9,21 @@ from torch import Tensor, nn
 
 STAGES = 3
 MOST_GROUPS = 32  # of GroupNorm (Wu & He 2018)
+SMALLEST_GROUP = 16  # numbers of a vector that are normalised together
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int, *, most: int = MOST_GROUPS) -> nn.GroupNorm:
     """Return GroupNorm with at most 32 groups, as many as divide the channels."""
-    groups = next(g for g in range(min(MOST_GROUPS, channels), 0, -1) if channels % g == 0)
+    groups = next(g for g in range(min(most, channels), 0, -1) if channels % g == 0)
     return nn.GroupNorm(groups, channels)
 
 
 def norm_1d(kind: str, width: int) -> nn.Module:
     """Return the normalisation of vectors: `batch` or `group`."""
-    return nn.BatchNorm1d(width) if kind == "batch" else group_norm(width)
+    if kind == "batch":
+        return nn.BatchNorm1d(width)
+    # of one or two numbers, a group's normalised values say nothing of the input, or just a sign
+    return group_norm(width, most=max(1, min(MOST_GROUPS, width // SMALLEST_GROUP)))
 
 
 def norm_2d(kind: str, channels: int) -> nn.Module:
