@@ -124,7 +124,8 @@ class HessianReport(Shown):
     )
     kappa_h_median: float | None = quantity(
         "kappa H median",
-        "median over samples of the H block's condition number on its K - 1 directions, loss only",
+        "median over samples (of two, the lower) of the H block's condition number on its K - 1 "
+        "directions, loss only",
         source="nccli; equals K p_t at the collapsed optimum",
         better="lower",
         brief=True,

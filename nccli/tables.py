@@ -16,7 +16,7 @@ from rich.text import Text
 from nccli.conventions import Convention, meanings, reading
 from nccli.render import shown
 from nccli.result import quantities
-from nccli.runs import run_folder, run_of
+from nccli.runs import epoch_of, run_folder, run_of
 from nccli.text import group_name, visible
 
 if TYPE_CHECKING:  # names of types only: these modules bring scipy in
@@ -148,18 +148,31 @@ def _by_run(results: Sequence[Any], convention: Convention | None) -> Iterable[R
 
 def _run_heading(members: Sequence[Any]) -> Text:
     first = members[0]
-    heading = _text(short_path(run_folder(first.path)), "bold")
+    heading = _text(short_path(_only_file(members) or run_folder(first.path)), "bold")
     loss = group_name(first.loss_name, first.label_smoothing) if first.loss_name else ""
     seed = "" if first.seed is None else f"seed {first.seed}"
     return heading.append(visible(f"  {loss}  {seed}"), style="dim")
 
 
+def _is_loose(result: Any) -> bool:
+    """Whether a file's name does not tell its epoch, as those of a run do."""
+    return result.path is not None and epoch_of(Path(result.path)) is None
+
+
+def _only_file(members: Sequence[Any]) -> str | None:
+    """The one loose file that all of some results are of."""
+    paths = {result.path for result in members}
+    return members[0].path if len(paths) == 1 and _is_loose(members[0]) else None
+
+
 def _brief(members: Sequence[Any], convention: Convention | None) -> Table:
     table = grid()
     columns = {name: one for name, one in meanings(members[0], convention).items() if one.brief}
-    by_file = any(result.epoch is None for result in members)
-    if by_file:
+    by_file = any(result.epoch is None or _is_loose(result) for result in members)
+    by_file &= _only_file(members) is None  # else the heading has it
+    if by_file or all(result.epoch is None for result in members):
         columns.pop("epoch", None)
+    if by_file:
         table.add_column("file", overflow="fold")
     for meaning in columns.values():
         table.add_column(_text(meaning.label), justify="right", overflow="fold")

@@ -7,6 +7,8 @@ import math
 
 import pytest
 
+import nccli
+
 
 @pytest.fixture
 def call(command):
@@ -97,6 +99,8 @@ def test_rates_are_a_line_a_stretch(call):
     [
         ("--classes 3 --density", "--density goes with checkpoints, not with --classes"),
         ("--classes 3 --exact --bias", "--bias and --exact go with checkpoints"),
+        ("toy-ce-s0 --curvature ggn", "--curvature goes with --network"),
+        ("toy-ce-s0 --double", "--double goes with --network"),
         ("--network a:b --hierarchy", "--hierarchy goes with checkpoints"),
         ("toy-ce-s0 --network a:b", "--network takes the place of checkpoints"),
         ("toy-ce-s0 --top 0", "greater than or equal to 1"),
@@ -106,3 +110,31 @@ def test_options_that_do_not_belong_are_refused(call, words, message):
     code, out, err = call(*words.split())
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_the_smallest_eigenvalue_is_a_number_in_every_format(call):
+    """NumPy's scalars print as np.float64(...) where text is made of them."""
+    for form in ("csv", "md", "auto"):
+        code, out, _ = call("toy-ce-s0@last", "--smallest", "--format", form)
+        assert code == 0
+        assert "float64" not in out
+
+
+def test_a_largest_eigenvalue_that_may_not_be_it_gives_no_condition_number(call):
+    path = nccli.sample_data_path("runs") / "digits-mlp-ce-s0"
+    code, out, err = call(f"{path}@last", "--max-passes", "1", "--format", "json", "--no-cache")
+    assert code == 4
+    (found,) = json.loads(out)
+    assert found["status"] == "not converged"
+    assert found["kappa_regularised_w"] is found["rate_regularised_w"] is None
+    assert "a larger one may be there; kappa_regularised_w is left out" in err
+
+
+@pytest.mark.parametrize("option", ["--lambda-w", "--lambda-h"])
+def test_what_a_penalty_of_zero_leaves_out_is_named(option, call):
+    code, out, _ = call("toy-ce-s0@last", option, "0", "--format", "json")
+    assert code == 0
+    (found,) = json.loads(out)
+    for name in ("kappa_regularised_h", "lambda_max_joint_regularised"):
+        assert found[name] is None
+        assert any(name in note for note in found["notes"])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DENSITY_HELP = "Spectral densities: stochastic Lanczos for W and joint, exact for H."
 SMALLEST_HELP = "The W block's smallest eigenvalue where the softmax is not flat."
 HIERARCHY_HELP = "Papyan's split of the W block's trace: class, cross-class, within."
-EXACT_HELP = "All eigenvalues of the W block from the dense matrix: K d up to 8,000."
+EXACT_HELP = "All eigenvalues of the W block, null modes left out: K d up to 8,000."
 NETWORK_HELP = "A whole network in place of checkpoints: module:function or file.py:function."
 DOUBLE_HELP = "--network: in float64, as confident networks need."
 RATES_HELP = "The decay of NC1 from epoch to epoch, beside the rates that kappa predicts."
@@ -65,9 +65,9 @@ def hessian(
     exact: bool = typer.Option(False, "--exact", help=EXACT_HELP),
     rates: bool = typer.Option(False, "--rates", help=RATES_HELP),
     network: str | None = typer.Option(None, help=NETWORK_HELP, show_default=False),
-    curvature: str = typer.Option("ggn", help="--network: ggn or hessian."),
+    curvature: str | None = typer.Option(None, help="--network: ggn (default) or hessian."),
     double: bool = typer.Option(False, "--double", help=DOUBLE_HELP),
-    max_passes: int = typer.Option(60, min=1, help="Passes over the rows to converge in."),
+    max_passes: int = typer.Option(60, min=1, help="Passes in which lambda max of W converges."),
     jobs: int | None = typer.Option(None, "--jobs", "-j", min=1, help=console.JOBS_HELP),
     no_cache: bool = typer.Option(False, "--no-cache", help=console.NO_CACHE_HELP),
 ) -> None:
@@ -110,7 +110,7 @@ def hessian(
 
         code = run_network(
             network,
-            curvature=curvature,
+            curvature=curvature or "ggn",
             top=top,
             probes=probes,
             steps=steps,
@@ -121,6 +121,9 @@ def hessian(
             chart=chart,
         )
         raise typer.Exit(code)
+    if curvature is not None or double:
+        name = "--double" if curvature is None else "--curvature"
+        raise UsageError(f"{name} goes with --network, not with checkpoints or --classes")
     if not closed and not paths:
         raise UsageError(
             "give checkpoints, or --classes for the closed form", remedy="see nccli hessian --help"

@@ -164,6 +164,13 @@ def _check_exact(layer: LastLayer, exact: bool) -> None:
         )
 
 
+_KNOWN = "it is known within its interval only"
+_AFTER = {
+    "lambda_max_w": "its interval holds an eigenvalue, and a larger one may be there; "
+    "kappa_regularised_w is left out; give more --max-passes",
+}
+
+
 class _Measuring:
     """The measurements of one layer; what did not converge is in `open`, and in the notes."""
 
@@ -186,7 +193,7 @@ class _Measuring:
     def _told(self, name: str, converged: bool) -> None:
         if not converged:
             self.open.append(name)
-            self._notes.append(f"{name} did not converge: it is known within its interval only")
+            self._notes.append(f"{name} did not converge: {_AFTER.get(name, _KNOWN)}")
 
     def weight_block(self, top: int, *, exact: bool) -> dict[str, Any]:
         """The largest eigenvalues of the W block, and the condition number with the ridge."""
@@ -200,13 +207,15 @@ class _Measuring:
             values, errors, shown = self._top.values, self._top.errors, top
         self._told("lambda_max_w", exact or self._top.converged)
         peak = float(values[0])
-        kappa = _regularised(peak, 0.0, self._penalties.weight)
+        kappa = None  # an eigenvalue is known, not that it is the largest
+        if not self.open:
+            kappa = _regularised(peak, 0.0, self._penalties.weight)
         return {
             "lambda_max_w": peak,
             "lambda_max_w_error": float(errors[0]),
             "kappa_regularised_w": kappa,
             "rate_regularised_w": _rate(kappa),
-            "spectrum_w": _certified(values, errors) if shown > 1 else (),
+            "spectrum_w": _certified(values, errors) if exact or shown > 1 else (),
         }
 
     def feature_block(self, top: int, *, density: bool) -> dict[str, Any]:
@@ -334,7 +343,7 @@ class _Measuring:
         value = max(found.smallest, 0.0)
         return {
             "lambda_min_w": value,
-            "lambda_min_w_error": found.smallest_error,
+            "lambda_min_w_error": float(found.smallest_error),
             "kappa_regularised_perp_w": _regularised(found.largest, value, self._penalties.weight),
         }
 

@@ -47,13 +47,20 @@ def find_penalties(
     """Return both penalties: options first, then what the file records, then the norm balance."""
     weight = checkpoint.metadata.weight_decay if lambda_w is None else lambda_w
     if not weight:
-        why = "--lambda-w is 0" if lambda_w is not None else "the file says 0"
-        why = "the file records none" if weight is None else why
+        why = "the file says 0: give --lambda-w"
+        if weight is None:
+            why = "the file records none: give --lambda-w"
+        if lambda_w is not None:
+            why = "--lambda-w is 0"
         notes.append(
-            f"kappa_regularised_w and theory_* need a weight decay; {why}: give --lambda-w"
+            "kappa_regularised_w, lambda_max_joint_regularised and theory_* need a weight decay; "
+            f"{why}"
         )
     if lambda_h == 0:
-        notes.append("lambda_h is 0: kappa_regularised_h and theory_* are undefined")
+        notes.append(
+            "lambda_h is 0: kappa_regularised_h, lambda_max_joint_regularised and theory_* are "
+            "undefined"
+        )
     if lambda_h is not None:
         return Penalties(weight=weight, features=lambda_h, source="given")
     if checkpoint.metadata.feature_decay is not None:
@@ -61,7 +68,12 @@ def find_penalties(
         return Penalties(weight=weight, features=features, source="recorded")
     balanced = _balanced_penalty(layer, known, weight)
     if balanced is None:
-        if weight:
+        if not weight:
+            notes.append(
+                "lambda_h is not recorded, and its norm balance needs lambda_w: "
+                "kappa_regularised_h is undefined; give --lambda-h"
+            )
+        else:
             notes.append(
                 "lambda_h is unknown (features or weight do not vary, so their norms have no "
                 "balance): kappa_regularised_h and theory_* are undefined; give --lambda-h"
