@@ -95,6 +95,8 @@ class NetworkFacts:
     depth: int = 0
     divisor: int = 1  # of the width
     reason: str = ""  # why the width must be divisible
+    shallowest: int = 1
+    layers_a_block: int = 1  # the depth is a multiple of it
     norms: tuple[str, ...] = ("batch", "group")
 
 
@@ -105,6 +107,8 @@ NETWORKS = {
         depth=6,
         divisor=4,
         reason="its three stages have width/4, width/2 and width channels",
+        shallowest=6,
+        layers_a_block=2,
     ),
     "resnet18": NetworkFacts(),
     "resnet34": NetworkFacts(),

@@ -113,6 +113,13 @@ def _check_network(settings: Settings) -> None:
             _require(
                 value == 0, f"{settings.model} has its own {name}, got {value}", "leave it out"
             )
+    _require(
+        settings.depth == facts.depth == 0
+        or (settings.depth >= facts.shallowest and settings.depth % facts.layers_a_block == 0),
+        f"a {settings.model} has {facts.shallowest}, {facts.shallowest + facts.layers_a_block} ... "
+        f"layers, got a depth of {settings.depth}",
+        "its blocks have two convolutions each, one block a stage at least",
+    )
     if facts.divisor > 1:
         _require(
             settings.width % facts.divisor == 0,

@@ -95,6 +95,7 @@ def run(
             trainer,
             device=device,
             command=command,
+            images=_images_of(trainer, place),
             on_event=on_event,
             # the CPU has nothing to do meanwhile where a GPU trains
             publisher=Background() if device == "cuda" else Inline(),
@@ -152,6 +153,7 @@ class Experiment:
         *,
         device: str,
         command: str,
+        images: dict[str, str],
         on_event: OnEvent,
         publisher: Inline | Background,
     ) -> None:
@@ -160,10 +162,11 @@ class Experiment:
         self.on_event = on_event
         self.publisher = publisher
         self.trainer = trainer
+        rundir.check_same_images(path, images)
         self.epoch = restored_epoch(path, trainer)
         self.log = Log(path, keep_epochs=self.epoch)
         self.problems: dict[str, str] = {}  # what could not be saved, and why
-        provenance = rundir.provenance(command=command, device=device)
+        provenance = rundir.provenance(command=command, device=device, images=images)
         self.software = json.dumps(provenance["software"])
         self.record = Record(path, settings, provenance=provenance)
         self._check_space()
@@ -198,12 +201,33 @@ class Experiment:
                     self.publisher.drain()
                     raise KeyboardInterrupt
             self.publisher.drain()
+            self._write_its_last()
         except Exception as error:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 self.publisher.drain()
             self._end("failed", str(error) or type(error).__name__)
             raise
-        self.record.publish("finished", epochs_done=self.epoch, message=self._shortfall())
+        lost = self._shortfall()
+        self.record.publish("finished", epochs_done=self.epoch, message=lost)
+        if lost:
+            raise TrainingError(
+                f"finished, but {lost}",
+                source=self.path,
+                remedy="make room; continuing the run then writes its last checkpoint"
+                if self._lacks_its_last()
+                else "starting it again writes what is lost",
+            )
+
+    def _write_its_last(self) -> None:
+        """Save the last checkpoint where that failed, now or in the run that is continued."""
+        if self.epoch == self.settings.save_epochs[-1] and self._lacks_its_last():
+            self._publish_checkpoint(self.epoch, self._captured())
+
+    def _lacks_its_last(self) -> bool:
+        return not checkpoint_path(self.path, self.settings.save_epochs[-1]).exists()
+
+    def _captured(self) -> Capture:
+        return stored(self.trainer.capture(), dtype=self.settings.dtype, source=self.path)
 
     def _next_epoch(self) -> None:
         epoch = self.epoch + 1
@@ -217,7 +241,7 @@ class Experiment:
         self.epoch = epoch
         capture = state = None
         if epoch in self.settings.save_epochs:
-            capture = stored(self.trainer.capture(), dtype=self.settings.dtype, source=self.path)
+            capture = self._captured()
         if capture or time.monotonic() - self._saved_at > RESUME_SECONDS:
             state = self._state()
         self.publisher.submit(partial(self._publish, line, capture, state))
@@ -248,11 +272,13 @@ class Experiment:
             ),
         }
         target = checkpoint_path(self.path, epoch)
+        problem: OSError | None = None
         try:
             if not holds(target, capture):
                 hdf5.write_checkpoint(target, **parts)
         except OSError as error:
-            self._note(f"the checkpoint of epoch {epoch}", error)
+            problem = error
+        self._note(f"the checkpoint of epoch {epoch}", problem)
         checkpoint = Checkpoint.from_arrays(**parts)
         return {
             split: record(collapse.analyze(checkpoint, split=split)) for split in capture.splits
@@ -340,6 +366,13 @@ def make_trainer(
         return Classification(
             settings, device=device, data=data, graphs=graphs, compiled=place.compiled, team=team
         )
+
+
+def _images_of(trainer: Trainer, place: Place) -> dict[str, str]:
+    """Whose images a run sees, where the name of the data set does not say."""
+    if not trainer.images_digest:
+        return {}
+    return {"root": str(place.data_root.resolve()), "digest": trainer.images_digest}
 
 
 def choose_device(place: Place, settings: Settings) -> str:

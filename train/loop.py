@@ -58,6 +58,10 @@ class Trainer(Protocol):
     def class_names(self) -> tuple[str, ...]:
         """The classes' names, or none."""
 
+    @property
+    def images_digest(self) -> str:
+        """What tells the images from others of that name, where a name does not; or empty."""
+
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch (counted from 1); return what the log says of it."""
 
@@ -91,6 +95,7 @@ class Classification:
         data = data or load_data(settings)
         self.settings = settings
         self._class_names = data.class_names
+        self._images_digest = data.digest
         self.image_shape = data.shape
         self.feed = make_feed(data, settings, device)
         network = make_network(settings, shape=data.shape, num_classes=data.num_classes)
@@ -125,6 +130,11 @@ class Classification:
     def class_names(self) -> tuple[str, ...]:
         """The classes' names, or none."""
         return self._class_names
+
+    @property
+    def images_digest(self) -> str:
+        """What tells a folder's images from those of another one."""
+        return self._images_digest
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Train on every image once, in the epoch's own order; a last partial batch is dropped."""

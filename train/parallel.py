@@ -30,7 +30,7 @@ from train.config import Settings
 from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest, resume_command
 from train.place import Place, started_by_torchrun
-from train.rundir import Standing, standing
+from train.rundir import Standing, finished_words, standing
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.2  # how soon a Ctrl-C is passed on to the workers
@@ -140,8 +140,13 @@ def _already_done(task: Task, tell: OnOutcome) -> bool:
     found = standing(task.path, task.settings, resume=task.resume, overwrite=task.overwrite)
     if found is not Standing.FINISHED:
         return False
-    tell(Outcome(path=task.path, ending="skipped", message="finished already"))
+    tell(_skipped(task))
     return True
+
+
+def _skipped(task: Task) -> Outcome:
+    message = finished_words(task.path, task.place.data_root)
+    return Outcome(path=task.path, ending="skipped", message=message)
 
 
 def _all_ended(tasks: list[Task], outcomes: dict[Path, Outcome]) -> bool:
@@ -181,7 +186,7 @@ def execute(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> O
     except (TrainingError, InputError) as error:
         return Outcome(path=task.path, ending="failed", message=str(error))
     if standing is Standing.FINISHED:
-        return Outcome(path=task.path, ending="skipped", message="finished already")
+        return _skipped(task)
     return Outcome(path=task.path, ending="finished")
 
 

@@ -51,7 +51,42 @@ def standing(path: Path, settings: Settings, *, resume: bool, overwrite: bool) -
             remedy="--resume continues it, --overwrite starts it again, --out writes elsewhere",
         )
     _check_same_settings(path, record, settings)
-    return Standing.FINISHED if record.get("status") == "finished" else Standing.CONTINUE
+    done = record.get("status") == "finished" and not _can_write_its_last(path, settings)
+    return Standing.FINISHED if done else Standing.CONTINUE
+
+
+def _can_write_its_last(path: Path, settings: Settings) -> bool:
+    """Whether a run lacks its last checkpoint and has the state to make it; others are lost."""
+    lacks = not runs.checkpoint_path(path, settings.save_epochs[-1]).exists()
+    return lacks and (path / RESUME_FILE).exists()
+
+
+def finished_words(path: Path, data_root: Path) -> str:
+    """Return what to say of a finished run that is left alone."""
+    record = runs.read_run_file(path)
+    message, root = record.get("message"), _images(record).get("root")
+    words = ["finished already", *([message] if isinstance(message, str) else [])]
+    if isinstance(root, str) and root != str(data_root.resolve()):
+        words.append(f"with the images of {root}")
+    return "; ".join(words)
+
+
+def check_same_images(path: Path, images: dict[str, str]) -> None:
+    """Raise UsageError where a run to be continued has seen the images of another folder."""
+    before = _images(runs.read_run_file(path))
+    if before and before.get("digest") != images.get("digest"):
+        raise UsageError(
+            f"cannot resume with other images: the run has those of {before.get('root')}, and "
+            f"{images.get('root')} holds others",
+            source=path,
+            remedy="give the run's own --data-root, or write elsewhere with --out",
+        )
+
+
+def _images(record: dict[str, Any]) -> dict[str, Any]:
+    provenance = record.get("provenance")
+    found = provenance.get("images") if isinstance(provenance, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _has_checkpoints(path: Path) -> bool:
@@ -161,8 +196,8 @@ class Record:
 # --- provenance ---------------------------------------------------------------------------------
 
 
-def provenance(*, command: str, device: str) -> dict[str, Any]:
-    """Return where a run comes from: command line, versions, commit of the source, machine."""
+def provenance(*, command: str, device: str, images: dict[str, str]) -> dict[str, Any]:
+    """Return where a run comes from: command line, versions, commit, machine, a folder's images."""
     return {
         "created": now(),
         "command": command,
@@ -170,6 +205,7 @@ def provenance(*, command: str, device: str) -> dict[str, Any]:
         "git_commit": git_commit(),
         "device": device,
         "platform": f"{platform.system()} {platform.machine()}",
+        **({"images": images} if images else {}),
     }
 
 

@@ -15,7 +15,8 @@ A sweep is a table of settings, a list where a setting takes several values:
 Each `[[sweep]]` table stands over what is above all of them; without any the whole is one sweep.
 Names are those of `train.config.Settings`, and `preset`. A smoothing above 0 asks for label
 smoothing, 0 for cross-entropy, unless `loss` says otherwise; combinations that come to the same
-run are made once.
+run are made once. A list of numbers is one value of `save_epochs` and of `milestones`, as it is in
+run.json; a list of lists, or of texts, is several.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def read_sweep(path: Path) -> list[Table]:
             f"is not TOML ({error})", source=path, remedy="write lines like seed = [0, 1]"
         ) from None
     tables = top.pop("sweep", [{}])
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+    if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
         raise FormatError("sweep must be [[sweep]] tables", source=path, remedy="[[sweep]]")
     return [{**top, **table} for table in tables]
 
@@ -112,6 +113,8 @@ def _combinations(table: Table) -> Iterator[dict[str, Any]]:
 
 def _listed(name: str, value: Any) -> list[Any]:
     values = value if isinstance(value, list) else [value]
+    if _KINDS.get(name) is tuple and not any(isinstance(one, (list, str)) for one in values):
+        values = [values]  # as run.json has them: one value of several numbers
     if not values:
         raise UsageError(f"no value for {name}", remedy="give one or several")
     return [_typed(name, one) for one in values]
@@ -122,6 +125,8 @@ def _typed(name: str, value: Any) -> Any:
     kind = _KINDS.get(name, str)
     if kind is tuple:  # epochs and milestones, in the words of the command line
         kind = str
+        if isinstance(value, list):
+            value = ",".join(map(str, value)) or "none"
         value = str(value) if type(value) in (int, float) else value
     if kind is float and type(value) is int:
         return float(value)

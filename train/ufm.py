@@ -51,6 +51,11 @@ class UnconstrainedFeatures:
         """None: the classes are numbers."""
         return ()
 
+    @property
+    def images_digest(self) -> str:
+        """None: there are no images."""
+        return ""
+
     def run_epoch(self, epoch: int) -> dict[str, float]:  # noqa: ARG002 (every epoch is alike)
         """Take STEPS_PER_EPOCH steps; return data term, objective and accuracy before the last."""
         for _ in range(STEPS_PER_EPOCH):

@@ -50,7 +50,7 @@ def train(
         help="mlp, resnet (small), resnet18, resnet34, resnet50, vit (small), or torchvision:NAME.",
     ),
     width: int | None = typer.Option(None, help="Features d of mlp, resnet and vit."),
-    depth: int | None = typer.Option(None, help="Layers of mlp, resnet and vit."),
+    depth: int | None = typer.Option(None, help="Layers of mlp, resnet (6, 8 ...) and vit."),
     norm: str | None = typer.Option(None, help="batch or group (mlp and the resnets)."),
     dropout: float | None = typer.Option(None, help="Dropout in front of the classifier."),
     epochs: int | None = typer.Option(None, help="Number of epochs."),

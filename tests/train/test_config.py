@@ -21,6 +21,8 @@ from train.epochs import LOG_EPOCHS, log_epochs, parse_save_epochs
         ),
         ({"data": "ufm", "loss": "mse"}, "unknown loss 'mse'; .*cross-entropy, label-smoothing$"),
         ({"model": "mpl"}, r"unknown model 'mpl'; did you mean 'mlp'\? choose one of: mlp, resnet"),
+        ({"model": "resnet", "depth": 4}, "a resnet has 6, 8 ... layers, got a depth of 4"),
+        ({"model": "resnet", "depth": 9}, "a resnet has 6, 8 ... layers, got a depth of 9"),
         ({"dtype": "int8"}, "unknown dtype 'int8'.*float16, float32, float64"),
         (
             {"loss": "label-smoothing", "label_smoothing": 1.0},

@@ -22,6 +22,7 @@ from train.data.prepare import prepared
 from train.data.shapes import load_shapes
 from train.feed import Feed, cut, random_cuts
 from train.loop import Classification
+from train.parallel import run_all
 from train.place import Place
 from train.presets import make_settings
 from train.streamed import random_box
@@ -402,3 +403,38 @@ def test_cuts_are_drawn_evenly_and_from_seed_and_epoch_alone():
     for column in (0, 1):
         assert torch.bincount(cuts[:, column]).tolist() == pytest.approx([1000] * 9, rel=0.12)
     assert cuts[:, 2].float().mean() == pytest.approx(0.5, abs=0.02)
+
+
+# --- one folder taken for another ---------------------------------------------------------------
+
+
+@pytest.fixture
+def folder_run(tmp_path, monkeypatch):
+    """Train on an image folder: a function of the folder and of options."""
+    monkeypatch.setitem(DATA_SETS, "image-folder", replace(DATA_SETS["image-folder"], side=16))
+    settings = settings_of(
+        "image-folder", model="mlp", width=16, depth=1, epochs=2, save_epochs=(2,), batch_size=4
+    )
+
+    def run(root, **options):
+        options = {"resume": True, "place": Place(device="cpu", data_root=root)} | options
+        (outcome,) = run_all([settings], tmp_path / "runs", **options)
+        return outcome
+
+    return run
+
+
+def test_a_run_is_not_continued_with_the_images_of_another_folder(tmp_path, folder_run):
+    make_folders(tmp_path / "one", side=16)
+    make_folders(tmp_path / "other", side=24)  # of the same names, of other sizes
+    folder_run(tmp_path / "one")
+    (run,) = (tmp_path / "runs").iterdir()
+    again = folder_run(tmp_path / "other")
+    assert again.ending == "skipped"
+    assert f"with the images of {tmp_path / 'one'}" in again.message
+    assert folder_run(tmp_path / "one").message == "finished already"
+    next(run.glob("checkpoints/*.h5")).unlink()  # now there is something to do
+    with pytest.raises(UsageError, match=r"cannot resume with other images.* holds others"):
+        folder_run(tmp_path / "other")
+    shutil.move(tmp_path / "one", tmp_path / "moved")
+    assert folder_run(tmp_path / "moved").ending == "finished"

@@ -594,7 +594,8 @@ def test_a_checkpoint_that_cannot_be_saved_costs_only_itself(whole, tmp_path, mo
 
     monkeypatch.setattr(experiment.hdf5, "write_checkpoint", full_at_three)
     told = []
-    train(SETTINGS, tmp_path / "run", on_event=told.append)
+    with pytest.raises(TrainingError, match=r"run: finished, but could not save the checkpoint of"):
+        train(SETTINGS, tmp_path / "run", on_event=told.append)
     warnings = [one.warning for one in told if one.warning]
     assert warnings == [
         f"{tmp_path / 'run'}: could not save the checkpoint of epoch 3 "
@@ -606,10 +607,37 @@ def test_a_checkpoint_that_cannot_be_saved_costs_only_itself(whole, tmp_path, mo
     assert contents(tmp_path / "run")["log"] == contents(whole)["log"]
 
 
+def test_a_last_checkpoint_that_did_not_fit_is_written_when_the_run_is_continued(
+    whole, tmp_path, monkeypatch
+):
+    write = hdf5.write_checkpoint
+
+    def full_at_four(path, **parts):
+        full_disk() if path.name == "epoch-00004.h5" else write(path, **parts)
+
+    monkeypatch.setattr(experiment.hdf5, "write_checkpoint", full_at_four)
+    with pytest.raises(TrainingError, match="make room; continuing the run then writes its last"):
+        train(SETTINGS, tmp_path / "run")
+    monkeypatch.undo()
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == contents(whole)
+    assert read_run(tmp_path / "run").record["message"] is None
+
+
+def test_checkpoints_that_were_deleted_from_a_finished_run_are_not_made_again(tmp_path):
+    train(SETTINGS, tmp_path / "run")
+    checkpoint_path(tmp_path / "run", 3).unlink()
+    (tmp_path / "run" / "resume.pt").unlink()
+    checkpoint_path(tmp_path / "run", 4).unlink()
+    assert train(SETTINGS, tmp_path / "run", resume=True) is Standing.FINISHED
+    assert [path.name for path in read_run(tmp_path / "run").checkpoints] == ["epoch-00001.h5"]
+
+
 def test_the_end_tells_of_a_checkpoint_that_was_lost_before_a_resume(tmp_path):
     interrupt(SETTINGS, tmp_path / "run", after=2)
     checkpoint_path(tmp_path / "run", 1).unlink()
-    train(SETTINGS, tmp_path / "run", resume=True)
+    with pytest.raises(TrainingError, match=r"epoch 1; starting it again writes what is lost"):
+        train(SETTINGS, tmp_path / "run", resume=True)
     assert read_run(tmp_path / "run").record["message"] == (
         "could not save the checkpoint of epoch 1"
     )

@@ -15,7 +15,7 @@ from train.networks.chance import Chance, Dropout
 MODELS = [
     Settings(width=8, depth=1),
     Settings(width=16, depth=3),
-    Settings(model="resnet", width=8, depth=2),
+    Settings(model="resnet", width=8, depth=6),
     Settings(model="resnet", width=16, depth=8),
 ]
 
@@ -43,6 +43,16 @@ def test_every_parameter_learns(settings, images):
     network = make_network(settings, shape=DIGIT, num_classes=10)
     network(images).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("width", [4, 12, 16, 24, 64])
+def test_group_norm_of_vectors_lets_images_be_told_apart(width, images):
+    """A group of one number is always zero once it is normalised, one of two only a sign."""
+    settings = Settings(width=width, depth=1, norm="group")
+    network = make_network(settings, shape=DIGIT, num_classes=10)
+    features = network.features(images)
+    assert (features.detach().std(axis=0) > 1e-2).sum() > width / 2
+    assert features.unique().numel() > 2 * width
 
 
 def test_the_depth_of_an_mlp_counts_its_hidden_layers():

@@ -75,6 +75,7 @@ def test_each_table_stands_over_what_is_above_all_of_them(tmp_path):
     [
         ("seed = [0", FormatError, "is not TOML"),
         ("sweep = 3", FormatError, r"sweep must be \[\[sweep\]\] tables"),
+        ("sweep = []", FormatError, r"sweep must be \[\[sweep\]\] tables"),
         ("sede = 1", UsageError, "unknown setting 'sede'; did you mean 'seed'"),
         ("seed = 0.5", UsageError, "seed must be a whole number, got 0.5"),
         ('dropout = "0.1"', UsageError, "dropout must be a number, got '0.1'; write it without"),
@@ -89,6 +90,24 @@ def test_a_file_that_makes_no_sense_is_refused(tmp_path, text, error, message):
     file.write_text(text)
     with pytest.raises(error, match=message):
         expand(read_sweep(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("milestones = [0.5, 0.75]\nsave_epochs = [1, 4, 8]", [((0.5, 0.75), (1, 4, 8))]),
+        ("milestones = [2, 4]\nsave_epochs = 8", [((0.25, 0.5), (8,))]),
+        ("milestones = []\nsave_epochs = [8]", [((), (8,))]),
+        (
+            'milestones = [[0.5], "0.25,0.75"]\nsave_epochs = "every:4"',
+            [((0.5,), (4, 8)), ((0.25, 0.75), (4, 8))],
+        ),
+    ],
+)
+def test_settings_that_are_lists_are_one_value_as_run_json_has_them(tmp_path, text, expected):
+    file = tmp_path / "sweep.toml"
+    file.write_text(f"epochs = 8\n{text}")
+    assert told(expand(read_sweep(file)), "milestones", "save_epochs") == expected
 
 
 def test_a_missing_file_is_not_found(tmp_path):

@@ -7,5 +7,7 @@ from train.config import Settings
 
 def tiny(**changes) -> Settings:
     """A run of four epochs of a network with 12 features."""
-    options = {"width": 12, "depth": 2, "epochs": 4, "batch_size": 250, "save_epochs": (1, 3, 4)}
+    depth = 6 if changes.get("model") == "resnet" else 2
+    options = {"width": 12, "depth": depth, "epochs": 4, "batch_size": 250}
+    options["save_epochs"] = (1, 3, 4)
     return Settings(**options | changes)

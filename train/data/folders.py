@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from train.data.images import Part
 VALIDATION = ("val", "test", "validation")  # the first that exists is the part "test"
 TINY_FILE = "val_annotations.txt"  # Tiny ImageNet's val has one folder, and this list of classes
 
+SIZES_READ = 2_000  # of a part's files, for the digest
+
 Samples = list[tuple[str, int]]  # file, class
 
 
@@ -30,6 +33,30 @@ def list_folders(root: Path) -> tuple[dict[str, Samples], list[str]]:
     """
     train, names = samples(root, "train")
     return {"train": train, "test": samples(root, "test")[0]}, names
+
+
+def digest_of(files: Mapping[str, Samples]) -> str:
+    """Return a SHA-256 that tells two folders apart, whatever path leads to them.
+
+    It is of the classes and names of all files, and of the sizes of some: a million files would
+    take minutes over a network.
+    """
+    digest = hashlib.sha256()
+    for part, listed in files.items():
+        step = max(1, len(listed) // SIZES_READ)
+        for at, (file, label) in enumerate(listed):
+            path = Path(file)
+            name = f"{path.parent.name}/{path.name}"  # class and file
+            size = _size(path) if at % step == 0 else 0
+            digest.update(f"{part}\0{name}\0{label}\0{size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # whoever decodes it says so
+        return 0
 
 
 def check_folders(root: Path) -> None:

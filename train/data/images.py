@@ -36,6 +36,7 @@ class Images:
     side: int = 0
     num_classes: int
     class_names: tuple[str, ...] = ()
+    digest: str = ""  # of a folder's files: tells it from another of the same classes
     mean: tuple[float, ...] = ()  # of each channel; () for images that are standardised already
     std: tuple[float, ...] = ()
 

@@ -80,7 +80,7 @@ def _from_files(settings: Settings, facts: DataFacts, root: Path, download: bool
 
 
 def _from_folders(settings: Settings, facts: DataFacts, root: Path) -> Images:
-    from train.data.folders import list_folders, load_folders
+    from train.data.folders import digest_of, list_folders, load_folders
 
     files, names = list_folders(root)
     if settings.train_count:
@@ -93,6 +93,7 @@ def _from_folders(settings: Settings, facts: DataFacts, root: Path) -> Images:
         side=facts.side,
         num_classes=settings.num_classes or len(names),
         class_names=tuple(names),
+        digest=digest_of(files),
         mean=facts.mean,
         std=facts.std,
     )

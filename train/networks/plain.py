@@ -47,7 +47,7 @@ def resnet_body(*, channels: int, width: int, depth: int, norm: str = "batch") -
     `depth` counts the 3x3 convolutions in its blocks, two each, at least one block a stage; the
     image's side halves twice and is averaged to (N, width).
     """
-    blocks = max(STAGES, depth // 2)
+    blocks = depth // 2
     before = width // 4
     layers: list[nn.Module] = _convolution(channels, before, norm=norm)
     for block in range(blocks):
