@@ -97,6 +97,11 @@ def parse_milestones(text: str, *, epochs: int) -> tuple[float, ...]:
             remedy="write shares of the epochs, 0.5,0.75, or epochs, 150,350, or none",
         ) from None
     if all(value >= 1 for value in found):
+        if max(found) >= epochs:
+            raise UsageError(
+                f"the milestones {text} must lie within the {epochs} epochs",
+                remedy="0.5,0.75 is at half and at three quarters, whatever the epochs",
+            )
         return tuple(value / epochs for value in found)
     return tuple(found)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from nccli.cli import console
-from nccli.cli.train import report, require_torch, train_all
+from nccli.cli.train import refuse_unused, report, require_torch, train_all
 from nccli.errors import UsageError
 from nccli.text import plural
+
+if TYPE_CHECKING:
+    from train.config import Settings
+
+SMALL = ("digits", "ufm")  # trained in float32 wherever
 
 
 def sweep(
@@ -98,6 +105,11 @@ def sweep(
         raise UsageError("nothing to sweep over", remedy="give a file, or --smoothing 0,0.05,0.1")
     tables = [{**table, **given} for table in (read_sweep(file) if file else [{}])]
     runs = expand(tables, on_gpu=place.wants_gpu)
+    if not runs:
+        raise UsageError("nothing to sweep over", remedy="give values, as seed = [0, 1]")
+    refuse_unused(list(dict.fromkeys(name for table in tables for name in table)), runs)
+    if scheduler is not None and not any("precision" in table for table in tables):
+        _check_precision(runs)
     names = varied(runs)
     what = f" over {', '.join(names)}" if names else ""
     console.say(f"nccli: {plural(len(runs), 'run')}{what} into {out}/")
@@ -116,3 +128,12 @@ def sweep(
         scheduler=scheduler,
     )
     raise typer.Exit(report(outcomes))
+
+
+def _check_precision(runs: Sequence[Settings]) -> None:
+    """Raise UsageError where the workers' hardware, not to be seen from here, would decide it."""
+    if any(one.data not in SMALL for one in runs):
+        raise UsageError(
+            "whether the workers have GPUs cannot be seen from here, and runs' names depend on it",
+            remedy="give --set precision=bfloat16 for GPUs, or precision=float32",
+        )

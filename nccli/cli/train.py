@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,16 @@ import typer
 from nccli.cli import console
 from nccli.cli.train_progress import progress_of
 from nccli.cli.train_words import loss_list, seed_list
-from nccli.errors import SOME_INPUTS_FAILED, MissingExtraError, TrainingError
+from nccli.errors import SOME_INPUTS_FAILED, MissingExtraError, TrainingError, UsageError
+from nccli.text import shortlist
 
 if TYPE_CHECKING:
     from train.config import Settings
     from train.events import Outcome
     from train.place import Place
 
+SMOOTHING = "0.05"  # the paper's
+_OPTIONS = {"num_classes": "classes", "learning_rate": "lr"}  # settings of other names
 OWN = ("width", "depth", "train_count")  # 0: the network's or the data set's own
 
 
@@ -34,7 +37,7 @@ def train(
         "tiny-imagenet, imagenet, image-folder; or ufm: the unconstrained feature model.",
     ),
     loss: str = typer.Option("ce,ls", help="ce, ls, focal, mse, or several: one run for each."),
-    smoothing: str = typer.Option("0.05", help="Label smoothing of ls; 0.05,0.1 makes two runs."),
+    smoothing: str = typer.Option(SMOOTHING, help="Label smoothing of ls; 0.05,0.1: two runs."),
     focal_gamma: float | None = typer.Option(None, help="Gamma of the focal loss."),
     seeds: str = typer.Option("0", help="Random seeds, as 0,1,2 or 0-2: one run for each."),
     classes: int | None = typer.Option(None, help="Classes K (shapes, ufm)."),
@@ -163,6 +166,10 @@ def train(
         for seed in seed_list(seeds)
         for loss_name, delta in loss_list(loss, smoothing)
     ]
+    asked = [name for name, value in given.items() if value is not None]
+    refuse_unused(asked, settings_list, option=_option)
+    if smoothing != SMOOTHING and not any(one.label_smoothing for one in settings_list):
+        raise UsageError("--smoothing goes with the loss ls", remedy="give --loss ls")
     if preset is not None:
         console.say(f"nccli: {preset}: {_protocol(settings_list[0])}")
     outcomes = train_all(
@@ -175,6 +182,28 @@ def train(
         per_gpu=per_gpu,
     )
     raise typer.Exit(report(outcomes))
+
+
+def _option(name: str) -> str:
+    return f"--{_OPTIONS.get(name, name).replace('_', '-')}"
+
+
+def refuse_unused(
+    names: Sequence[str], settings_list: Sequence[Settings], *, option: Callable[[str], str] = str
+) -> None:
+    """Raise UsageError on settings that were given and that no run has."""
+    used = {name for one in settings_list for name in one.recorded()}
+    unused = [name for name in names if name not in used and name != "preset"]
+    if not unused:
+        return
+    kinds = sorted({f"{one.data} with {one.loss_word}" for one in settings_list})
+    remedy = "leave it out" if len(unused) == 1 else "leave them out"
+    if "lambda_h" in unused:
+        remedy += "; --feature-decay penalises the features of a network"
+    raise UsageError(
+        f"{', '.join(map(option, unused))}: no setting of {shortlist(kinds, limit=3)}",
+        remedy=remedy,
+    )
 
 
 def _settings(

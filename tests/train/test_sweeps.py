@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from tiny import contents, start, train, wait_for
 from tiny_settings import tiny
 
+from nccli.cli.sweep import sweep
 from nccli.errors import FormatError, Interrupted, NotFoundError, UsageError
 from nccli.runs import read_log, read_run
 from train import parallel
@@ -23,6 +25,8 @@ from train.place import Place
 from train.presets import PRESETS, make_settings, parse_milestones
 from train.sweep import content_hash, expand, parse_setting, read_sweep, sweep_name, varied
 
+app = typer.Typer(rich_markup_mode=None)
+app.command()(sweep)
 TINY = {"width": 12, "depth": 2, "epochs": 4, "batch_size": 250, "save_epochs": "1,3,4"}
 
 
@@ -343,3 +347,19 @@ def test_the_studys_report_is_made_from_its_runs(tmp_path):
     mean = sum(metrics["test"]["accuracy"] for metrics in last) / 2
     assert rows[0].split("|")[3].split()[0] == f"{mean:.3g}"
     assert (tmp_path / "smoothing.svg").read_text().startswith("<?xml")
+
+
+def nccli_sweep(*words):
+    """Run the command in this process; returns its exit code."""
+    return typer.main.get_command(app).main(list(words), standalone_mode=False) or 0
+
+
+def test_a_setting_that_no_run_has_is_refused():
+    with pytest.raises(UsageError, match="weight_decay: no setting of ufm with ce; leave it out"):
+        nccli_sweep("--data", "ufm", "--weight-decay", "1e-3,1e-2")
+
+
+def test_the_precision_of_workers_elsewhere_must_be_said():
+    """It is part of a run's name, and the machine that submits may have no GPU where they have."""
+    with pytest.raises(UsageError, match="give --set precision=bfloat16 for GPUs"):
+        nccli_sweep("--data", "shapes", "--scheduler", "tcp://127.0.0.1:1")

@@ -20,7 +20,8 @@ SAVED = ["--save-epochs", "1,3,4"]
 
 def nccli_train(*words):
     """Run the command in this process; returns its exit code."""
-    words = [*TINY, *map(str, words), "--jobs", "1"]
+    sizes = ["--epochs", "4"] if "ufm" in words else TINY
+    words = [*sizes, *map(str, words), "--jobs", "1"]
     return typer.main.get_command(app).main(words, standalone_mode=False) or 0
 
 
@@ -134,7 +135,10 @@ def test_when_some_runs_fail_the_exit_code_is_4(tmp_path, capsys, monkeypatch):
         ),
         (["--preset", "paper"], "unknown preset 'paper'; .*choose one of: paper-cifar10"),
         (["--preset", "paper-cifar10", "--classes", "7"], "cifar10 has 10 classes, got 7"),
-        (["--data", "shapes", "--batch-size", "60000"], "batch size must lie in 2..50,000"),
+        (
+            ["--data", "shapes", "--depth", "6", "--batch-size", "60000"],
+            "batch size must lie in 2..50,000",
+        ),
         (["--model", "resnet18", "--width", "64"], "resnet18 has its own width, got 64"),
         (["--model", "vit", "--norm", "group"], "unknown norm of vit 'group'"),
         (["--dropout", "1"], r"dropout must lie in \[0, 1\), got 1.0"),
@@ -177,3 +181,19 @@ def test_a_terminal_sees_a_bar_and_a_line_for_each_run(tmp_path, capsys, monkeyp
     out, err = capsys.readouterr()
     assert out == f"{tmp_path / 'digits-mlp-ce-s0'}\n"
     assert "finished" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lambda-h", "1e-3", "--loss", "ce"], "--lambda-h: no setting of digits with ce; leave"),
+        (["--per-class", "3", "--dim", "9"], "--per-class, --dim: no setting of digits with ce"),
+        (["--focal-gamma", "1", "--loss", "ls"], "--focal-gamma: no setting of digits with ls0.05"),
+        (["--loss", "ce", "--smoothing", "0.3"], "--smoothing goes with the loss ls"),
+        (["--milestones", "150,350"], "milestones 150,350 must lie within the 4 epochs"),
+    ],
+)
+def test_what_no_run_would_heed_is_refused(words, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        nccli_train(*words, "--out", tmp_path)
+    assert list(tmp_path.iterdir()) == []
