@@ -230,10 +230,11 @@ def _reply(call: bytes) -> bytes:
         function, args, kwargs = pickle.loads(call)
         return pickle.dumps((function(*args, **kwargs), None))
     except Exception as error:  # noqa: BLE001 - it is raised again in the process that asked
-        return pickle.dumps((None, _portable(error)))
+        return pickle.dumps((None, portable(error)))
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
+    """Return an error that reaches another process, with a note of where it was raised."""
     error.add_note(f"in a worker process:\n{traceback.format_exc()}")
     try:
         pickle.loads(pickle.dumps(error))

@@ -34,7 +34,7 @@ from train.config import Settings
 from train.data import load_data
 from train.events import Event, OnEvent, ignore
 from train.graphs import TURN
-from train.interrupt import StopRequest, resume_command
+from train.interrupt import StopRequest, continuation
 from train.loop import Capture, Classification, Trainer
 from train.memory import keep_freed_memory
 from train.place import Place
@@ -85,7 +85,8 @@ def run(
             team.told(None)  # until the directory is ready
             follow(settings, path, trainer, team, stop, resumed=standing is Standing.CONTINUE)
             return standing
-        stack.enter_context(_disk_errors(path))
+        again = continuation(command, resume=resume)
+        stack.enter_context(_disk_errors(path, again))
         stack.enter_context(sole_writer(path))
         if standing is Standing.START:
             rundir.clear(path)
@@ -104,7 +105,7 @@ def run(
         try:
             experiment.train(lambda: team.agree(stop()))
         except KeyboardInterrupt:
-            raise experiment.interrupted(resume_command(command, resume=resume)) from None
+            raise experiment.interrupted(again) from None
     return standing
 
 
@@ -322,7 +323,7 @@ class Experiment:
             )
         )
 
-    def interrupted(self, continuation: str) -> Interrupted:
+    def interrupted(self, remedy: str) -> Interrupted:
         """Record that the run was stopped; return the error that names how to continue it."""
         with contextlib.suppress(Exception):  # what is being written would say it goes on
             self.publisher.drain()
@@ -330,7 +331,7 @@ class Experiment:
         return Interrupted(
             f"interrupted after epoch {self.epoch} of {self.settings.epochs}",
             source=self.path,
-            remedy=f"continue with: {continuation}",
+            remedy=remedy,
         )
 
     def _end(self, status: str, message: str) -> None:
@@ -389,20 +390,18 @@ def choose_device(place: Place, settings: Settings) -> str:
 
 def _damaged(path: Path, error: Exception) -> FormatError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return FormatError(
-        f"cannot resume from it ({reason})", source=path, remedy="start again with --overwrite"
-    )
+    return FormatError(f"cannot resume from it ({reason})", source=path, remedy=rundir.START_AGAIN)
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path, again: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise TrainingError(
             f"cannot write the run directory ({error.strerror or error})",
             source=path,
-            remedy="check space and permissions, then repeat it with --resume",
+            remedy=f"check space and permissions, then {again}",
         ) from None
 
 

@@ -47,9 +47,13 @@ class StopRequest:
         self.requested = True
 
 
-def resume_command(command: str, *, resume: bool) -> str:
-    """Return the command line that continues what `command` started, or was itself continuing."""
-    if resume:  # with --resume, or because it always does, as `nccli demo`
-        return command
-    words = [word for word in shlex.split(command) if word != "--overwrite"]
-    return shlex.join([*words, "--resume"])
+def continuation(command: str, *, resume: bool) -> str:
+    """Return the remedy for runs that `command` left unfinished: the command that continues them.
+
+    resume: whether the command itself continues runs: with --resume, or because it always does, as
+    `nccli sweep` and `nccli demo`, which have no such option.
+    """
+    if not resume:
+        words = [word for word in shlex.split(command) if word != "--overwrite"]
+        command = shlex.join([*words, "--resume"])
+    return f"continue with: {command}"

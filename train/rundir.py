@@ -24,6 +24,8 @@ from nccli.publish import publish_bytes
 from train.config import Settings, completed
 
 RESUME_FILE = "resume.pt"
+# of a run that is damaged; not --overwrite, which few commands have, and which is for all its runs
+START_AGAIN = "delete the run's directory and give the same command again"
 
 
 class Standing(Enum):
@@ -43,7 +45,7 @@ def standing(path: Path, settings: Settings, *, resume: bool, overwrite: bool) -
         raise UsageError("--resume and --overwrite exclude each other", remedy="give one of them")
     if overwrite or (not (path / runs.RUN_FILE).exists() and not _has_checkpoints(path)):
         return Standing.START
-    record = runs.read_run_file(path)
+    record = _recorded(path)
     if not resume:
         raise UsageError(
             f"this run exists already ({_progress(record)})",
@@ -89,6 +91,14 @@ def _images(record: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        return runs.read_run_file(path)
+    except FormatError as error:
+        error.remedy = START_AGAIN
+        raise
+
+
 def _has_checkpoints(path: Path) -> bool:
     return any((path / runs.CHECKPOINT_FOLDER).glob("*.h5"))
 
@@ -105,7 +115,7 @@ def _check_same_settings(path: Path, record: dict[str, Any], settings: Settings)
     before, now = record.get("settings"), settings.recorded()
     if not isinstance(before, dict):
         raise FormatError(
-            "holds no settings to resume with", source=path / runs.RUN_FILE, remedy="--overwrite"
+            "holds no settings to resume with", source=path / runs.RUN_FILE, remedy=START_AGAIN
         )
     before = completed(before)
     for name in sorted(before.keys() | now.keys()):

@@ -121,7 +121,7 @@ def teamwork(device: str) -> Iterator[Team]:
             raise
         raise TrainingError(
             "another process of this run has ended",
-            remedy="see what it said, then give the same command with --resume",
+            remedy="see what it said, then give the same command again, nccli train with --resume",
         ) from None
 
 

@@ -32,6 +32,7 @@ from train.rundir import Standing
 from train.snapshot import checkpoint_bytes
 
 SETTINGS = tiny()
+DELETE = "delete the run's directory and give the same command again"
 
 
 @pytest.fixture(scope="module")
@@ -349,8 +350,11 @@ def test_a_resume_state_is_saved_between_saved_epochs_as_well(tmp_path, monkeypa
 def test_a_damaged_resume_state_is_named_with_the_remedy(content, tmp_path):
     interrupt(SETTINGS, tmp_path / "run", after=1)
     (tmp_path / "run" / "resume.pt").write_bytes(content)
-    with pytest.raises(FormatError, match=r"resume.pt: cannot resume from it .*; start again with"):
+    with pytest.raises(FormatError, match=rf"resume.pt: cannot resume from it .*; {DELETE}"):
         train(SETTINGS, tmp_path / "run", resume=True)
+    shutil.rmtree(tmp_path / "run")
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert status(tmp_path / "run") == "finished"
 
 
 def test_a_resume_state_with_code_in_it_is_not_run(tmp_path):
@@ -664,10 +668,18 @@ def test_log_lines_that_do_not_fit_are_written_when_there_is_space_again(
     assert read_run(tmp_path / "run").record["message"] is None
 
 
-def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "resume", "again"),
+    [
+        ("nccli train --overwrite", False, "nccli train --resume"),
+        ("nccli sweep --seeds 0-2", True, "nccli sweep --seeds 0-2"),
+    ],
+)
+def test_a_directory_that_cannot_be_written_is_one_line(command, resume, again, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(TrainingError, match=r"cannot write the run directory .*; check space"):
-        train(SETTINGS, tmp_path / "file" / "run")
+    with pytest.raises(TrainingError, match=r"cannot write the run directory .*; check") as caught:
+        train(SETTINGS, tmp_path / "file" / "run", command=command, resume=resume)
+    assert caught.value.remedy == f"check space and permissions, then continue with: {again}"
 
 
 def test_two_processes_never_write_one_run(tmp_path):
@@ -679,10 +691,18 @@ def test_two_processes_never_write_one_run(tmp_path):
     train(SETTINGS, tmp_path / "run")
 
 
-def test_a_run_json_without_settings_cannot_be_resumed(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"status": "running"}', "holds no settings to resume with"),
+        ("[]", "must hold a JSON object"),
+        ('{"sta', "cannot be read as JSON .*"),
+    ],
+)
+def test_a_run_json_that_is_damaged_cannot_be_resumed(text, problem, tmp_path):
     (tmp_path / "run").mkdir()
-    runs.write_run_file(tmp_path / "run", {"status": "running"})
-    with pytest.raises(FormatError, match=r"run.json: holds no settings to resume with"):
+    (tmp_path / "run" / "run.json").write_text(text)
+    with pytest.raises(FormatError, match=rf"run.json: {problem}; {DELETE}"):
         train(SETTINGS, tmp_path / "run", resume=True)
 
 

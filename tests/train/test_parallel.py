@@ -1,7 +1,8 @@
-"""Many runs: side by side the same as one by one, one failure stops no other, Ctrl-C stops all."""
+"""Many runs: the same side by side as one by one, one failure stops no other, Ctrl-C stops all."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -190,16 +191,20 @@ def test_side_by_side_gives_the_same_bits_as_one_by_one_and_keeps_torch_out(tmp_
     assert status(tmp_path / "digits-mlp-ce-s1") == "failed"
 
 
-@pytest.mark.parametrize("everyone", [True, False], ids=["terminal", "parent"])
-def test_ctrl_c_stops_all_workers_cleanly(everyone, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "everyone"),
+    [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, True)],
+    ids=["terminal", "parent", "batch system"],
+)
+def test_ctrl_c_stops_all_workers_cleanly(number, everyone, tmp_path):
     """A terminal sends Ctrl-C to the whole process group, `kill -INT` to the parent alone."""
     process = start(POOL, tmp_path, 5_000)
     for seed in (0, 2):
         wait_for(checkpoint_path(tmp_path / f"digits-mlp-ce-s{seed}", 6), process)
     if everyone:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
     else:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines() == [
@@ -215,3 +220,112 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     process.kill()
     process.communicate(timeout=120)  # returns when the last holder of the pipes is gone
     assert status(tmp_path / "digits-mlp-ce-s0") == "running"
+
+
+# --- a pool whose workers are struck ------------------------------------------------------------
+
+STRUCK = """
+import multiprocessing, os, signal, sys, time
+from pathlib import Path
+from tiny_settings import tiny
+from train.parallel import run_all
+begun, told = set(), []
+def strike(event):
+    if event.run in begun:
+        time.sleep(0.2 * (len(begun) == 1))  # the first one waits for the second
+        return
+    begun.add(event.run)
+    workers = multiprocessing.active_children()
+    {strike}
+epochs = map(int, sys.argv[2:])
+settings = [tiny(epochs=e, save_epochs=(1, e), seed=seed) for seed, e in enumerate(epochs)]
+ends = run_all(settings, Path(sys.argv[1]), jobs=2, on_event=strike, on_outcome=told.append,
+               resume=True, command="nccli sweep --seeds 0-4")
+assert sorted(ends, key=str) == sorted(told, key=str)  # each run is told of once
+print(*[end.ending for end in ends])
+print(*[end.message for end in ends if end.ending == "failed"], sep="\\n")
+"""
+
+
+EPOCHS = (400, 400, 4, 4)
+
+
+def struck(strike, out, epochs=EPOCHS):
+    """What becomes of runs whose workers are struck when a run begins: endings, and why."""
+    process = start(STRUCK.replace("{strike}", strike), out, *epochs)
+    told, errors = process.communicate(timeout=200)
+    assert (process.returncode, errors) == (0, "")
+    first, *messages = told.splitlines()
+    return first.split(), messages
+
+
+ONE_OF_TWO = "if len(begun) == 2: os.kill(workers[0].pid, signal.{signal})"
+
+
+def test_a_worker_that_is_killed_costs_its_own_run_and_no_other(tmp_path):
+    strike = ONE_OF_TWO.format(signal="SIGKILL")
+    endings, messages = struck(strike, tmp_path)
+    assert sorted(endings) == ["failed", *["finished"] * 3]
+    runs = [tiny(epochs=e, save_epochs=(1, e), seed=seed) for seed, e in enumerate(EPOCHS)]
+    lost = tmp_path / runs[endings.index("failed")].name
+    assert messages == [
+        f"{lost}: its process was killed (out of memory?); continue with: nccli sweep --seeds 0-4"
+    ]
+    assert status(lost) == "running"
+    for one in runs:
+        history = read_run(tmp_path / one.name).record["provenance"]
+        assert "resumed" not in history  # the other worker's run was left in peace
+    last = runs[-1]  # which had not started
+    train(last, tmp_path / "alone")
+    assert contents(tmp_path / last.name) == contents(tmp_path / "alone")
+    again = run_all(runs, tmp_path, resume=True)
+    assert sorted(outcome.ending for outcome in again) == ["finished", *["skipped"] * 3]
+
+
+def test_runs_that_kill_their_processes_each_time_are_each_done_once(tmp_path):
+    strike = "[worker.kill() for worker in workers]"
+    endings, messages = struck(strike, tmp_path, [5_000] * 3)
+    assert endings == ["failed"] * 3
+    assert all("its process was killed" in message for message in messages)
+
+
+def test_sigterm_to_a_worker_saves_its_run_and_stops_no_other(tmp_path):
+    strike = ONE_OF_TWO.format(signal="SIGTERM")
+    endings, messages = struck(strike, tmp_path)
+    assert sorted(endings) == ["failed", *["finished"] * 3]
+    lost = tmp_path / f"digits-mlp-ce-s{endings.index('failed')}"
+    assert status(lost) == "interrupted"
+    (message,) = messages
+    assert message.startswith(f"{lost}: interrupted after epoch ")
+    assert message.endswith(" of 400; continue with: nccli sweep --seeds 0-4")
+
+
+def test_a_second_ctrl_c_ends_the_workers_at_once(tmp_path):
+    twice = "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1)"
+    strike = f"for _ in range(2 * (len(begun) == 2)): {twice}"
+    process = start(STRUCK.replace("{strike}", strike), tmp_path, *[1_000_000] * 3)
+    _, errors = process.communicate(timeout=120)  # returns when the last worker is gone
+    assert process.returncode == -signal.SIGINT
+    assert errors.splitlines()[-1] == "KeyboardInterrupt"
+    assert not (tmp_path / "digits-mlp-ce-s2").exists()
+
+
+class WhereIsIt:
+    """A task that fails, and says to which GPU its worker was given."""
+
+    path = Path("run")
+
+    @property
+    def settings(self):
+        raise LookupError(os.environ["CUDA_VISIBLE_DEVICES"])
+
+
+def test_the_worker_after_one_that_was_killed_has_the_same_gpu():
+    pids = set()
+    with contextlib.closing(parallel._Worker("3")) as worker:
+        for _ in range(2):  # killed with nothing to do, it costs no run at all
+            with pytest.raises(LookupError, match=r"^3\nin a worker process:\nTraceback"):
+                worker.do(WhereIsIt(), lambda: False, pytest.fail)
+            pids.add(worker._process.pid)
+            worker._process.kill()
+    assert len(pids) == 2
