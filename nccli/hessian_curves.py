@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from nccli.charts import Series
-from nccli.hessian_report import HessianReport, TheoryEigenvalue
+from nccli.hessian_report import DensityBin, HessianReport, TheoryEigenvalue
 
+PER_DECADE = 5  # points of a density
 DUST = 0.1  # of a single eigenvalue: less than that is the quadrature's, and no eigenvalue
 
 Block = Literal["w", "h", "joint"]
@@ -58,18 +59,19 @@ def theory_series(
 def density_series(
     results: Sequence[HessianReport], labels: Sequence[str], block: Block
 ) -> list[Series]:
-    """Share of the eigenvalues in each bin, over the middle of the bin on a log axis.
+    """Share of the eigenvalues in each fifth of a decade, over its middle on a log axis.
 
-    Of the W block also those of the closed form: the share that each of its values has.
+    A wider bin is level: its share is spread over its fifths. What lies below all bins is in the
+    label. Of the W block also those of the closed form: the share that each of its values has.
     """
     found = []
     for kind, (one, label) in enumerate(zip(results, labels, strict=True)):
-        bins = [entry for entry in getattr(one, f"density_{block}") if entry.low is not None]
-        if bins:
-            middles = [math.sqrt(entry.low * entry.high) for entry in bins]
-            least = DUST / _eigenvalues(one, block)
-            shares = [entry.share if entry.share > least else None for entry in bins]
-            found.append(Series(label=label, x=middles, y=shares, kind=kind))
+        bins: tuple[DensityBin, ...] = getattr(one, f"density_{block}")
+        least = DUST / _eigenvalues(one, block)
+        points = [point for entry in bins for point in _level(entry, least)]
+        if points:
+            x, y = zip(*points, strict=True)
+            found.append(Series(label=label + _below(bins, least), x=x, y=y, kind=kind))
     if block == "w" and found:
         found += [
             _theory_density(one, f"{label} UFM", kind=kind)
@@ -77,6 +79,21 @@ def density_series(
             if one.theory_spectrum_w
         ]
     return found
+
+
+def _level(one: DensityBin, least: float) -> list[tuple[float, float | None]]:
+    """(x, y) of each fifth of a decade that a bin covers."""
+    if one.low is None:
+        return []
+    fifths = max(1, round(math.log10(one.high / one.low) * PER_DECADE))
+    step = (one.high / one.low) ** (1 / fifths)
+    height = one.share / fifths if one.share > least else None
+    return [(one.low * step ** (place + 0.5), height) for place in range(fifths)]
+
+
+def _below(bins: Sequence[DensityBin], least: float) -> str:
+    told = [one for one in bins if one.low is None and one.share > least]
+    return "".join(f", {100 * one.share:.3g} % < {one.high:.2g}" for one in told)
 
 
 def _eigenvalues(one: HessianReport, block: Block) -> int:
