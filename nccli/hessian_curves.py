@@ -71,7 +71,8 @@ def density_series(
         points = [point for entry in bins for point in _level(entry, least)]
         if points:
             x, y = zip(*points, strict=True)
-            found.append(Series(label=label + _below(bins, least), x=x, y=y, kind=kind))
+            words = ", ".join(filter(None, (label, share_below(bins, least))))
+            found.append(Series(label=words, x=x, y=y, kind=kind))
     if block == "w" and found:
         found += [
             _theory_density(one, f"{label} UFM", kind=kind)
@@ -91,9 +92,16 @@ def _level(one: DensityBin, least: float) -> list[tuple[float, float | None]]:
     return [(one.low * step ** (place + 0.5), height) for place in range(fifths)]
 
 
-def _below(bins: Sequence[DensityBin], least: float) -> str:
+def share_below(bins: Sequence[DensityBin], least: float) -> str:
+    """What lies below all bins: `92.4 % < 4e-4`; empty where that is no more than `least`."""
     told = [one for one in bins if one.low is None and one.share > least]
-    return "".join(f", {100 * one.share:.3g} % < {one.high:.2g}" for one in told)
+    return "".join(f"{100 * one.share:.3g} % < {_power(one.high)}" for one in told)
+
+
+def _power(value: float) -> str:
+    """Two digits times a power of ten: a legend has no room for zeros."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def _eigenvalues(one: HessianReport, block: Block) -> int:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nccli.hessian_curves import share_below
 from nccli.hessian_rates import DecayReport
 from nccli.hessian_report import DensityBin, HessianReport, TheoryEigenvalue
 from nccli.render import shown
@@ -142,18 +143,13 @@ def _densities(result: HessianReport) -> Table:
     blocks = {"W": result.density_w, "H": result.density_h, "joint": result.density_joint}
     found = {name: bins for name, bins in blocks.items() if bins}
     table = grid("eigenvalues", *found, title="share of the eigenvalues of each block")
-    below = [_below(bins) for bins in found.values()]
+    below = [share_below(bins, FAINTEST) for bins in found.values()]
     if any(below):
         table.add_row("not resolved, zero or negative", *below)
     for first, last in _spans(one for bins in found.values() for one in bins):
         cells = [_percent(_inside(bins, first, last)) for bins in found.values()]
         table.add_row(f"1e{first} to 1e{last + 1}", *cells)
     return table
-
-
-def _below(bins: Sequence[DensityBin]) -> str:
-    share = _percent(bins[0].share) if bins[0].low is None else ""
-    return share and f"{share} < {bins[0].high:.2g}"
 
 
 def _spans(bins: Iterable[DensityBin]) -> list[tuple[int, int]]:

@@ -72,7 +72,8 @@ def analyze(
     with_bias: the bias is a variable of the W block. top: how many of its largest eigenvalues,
     and of the other blocks' where `spectra` names them.
     density: of which of "w", "h" and "joint"; by stochastic Lanczos quadrature with so many probes
-    and steps, exact for "h". smallest: the W block's smallest eigenvalue on (1-perp) x R^d.
+    and steps, exact for "h", and for "w" with `exact`. smallest: the W block's smallest eigenvalue
+    on (1-perp) x R^d.
     hierarchy: Papyan's split of its trace. exact: all eigenvalues from the dense matrix.
     threads: how many cores, None for all; no digit depends on it. watch: told of rows as they
     are run through, in however many passes it takes.

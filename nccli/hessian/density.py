@@ -32,7 +32,7 @@ RESOLVED = 0.01  # an edge is kept if the share below it is known to this
 QUARTER = 0.25  # or to this part of the bin above it: so wide a bulk keeps its shape; our choice
 DUST = 1e-4  # of an eigenvalue: a probe that sees less of a bin than that sees it empty
 FAINT = 0.1  # of an eigenvalue: bins with less at the lower end go into the share below
-STANDARD_ERRORS = 2  # that an error bar spans: 95 %
+STANDARD_ERRORS = 2  # that an error bar spans: 95 %; 91 % of few eigenvalues and one probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
