@@ -57,12 +57,13 @@ def theory_series(
 
 
 def density_series(
-    results: Sequence[HessianReport], labels: Sequence[str], block: Block
+    results: Sequence[HessianReport], labels: Sequence[str], block: Block, *, below: bool = True
 ) -> list[Series]:
     """Share of the eigenvalues in each fifth of a decade, over its middle on a log axis.
 
-    A wider bin is level: its share is spread over its fifths. What lies below all bins is in the
-    label. Of the W block also those of the closed form: the share that each of its values has.
+    A wider bin is level: its share is spread over its fifths. Of the W block also those of the
+    closed form: the share that each of its values has. below: the label tells what lies below all
+    bins.
     """
     found = []
     for kind, (one, label) in enumerate(zip(results, labels, strict=True)):
@@ -71,7 +72,8 @@ def density_series(
         points = [point for entry in bins for point in _level(entry, least)]
         if points:
             x, y = zip(*points, strict=True)
-            words = ", ".join(filter(None, (label, share_below(bins, least))))
+            under = share_below(bins, least) if below else ""
+            words = ", ".join(filter(None, (label, under)))
             found.append(Series(label=words, x=x, y=y, kind=kind))
     if block == "w" and found:
         found += [
