@@ -28,8 +28,8 @@ PROBES = 4  # of our own choice
 MAX_QUADRATURE = 2**29  # numbers in the Lanczos vectors of all probes: 2 GiB in single
 PER_DECADE = 5  # bins of log10 lambda
 RESOLUTION = {4: 1e-6, 8: 1e-13}  # of the largest Ritz value: no eigenvalue is told from zero there
-RESOLVED = 0.01  # an edge is kept if the share below it is known to this
-QUARTER = 0.25  # or to this part of the bin above it: so wide a bulk keeps its shape; our choice
+RESOLVED = 0.01  # an edge is kept if the share below it is known to this; our own choice
+RELATIVELY = 0.25  # or to this part of the bin above it: a bulk keeps its shape; our own choice
 DUST = 1e-4  # of an eigenvalue: a probe that sees less of a bin than that sees it empty
 FAINT = 0.1  # of an eigenvalue: bins with less at the lower end go into the share below
 STANDARD_ERRORS = 2  # that an error bar spans: 95 %; 91 % of few eigenvalues and one probe
@@ -41,7 +41,7 @@ class Density:
 
     edges: Floats  # (C + 1,) of log10 lambda
     shares: Floats  # (C,)
-    errors: Floats  # (C,): share -+ error holds the exact share of 19 in 20 bins or more
+    errors: Floats  # (C,): share -+ error holds the exact share, 19 times in 20
     below: float  # the share below the first edge: not resolved, rounding, zero or negative
     below_error: float
     mean: float  # of the eigenvalues: an estimate of trace / ((K - 1) X)
@@ -166,7 +166,7 @@ def _resolved(below: _Below) -> list[int]:
     kept = [len(below.edges_E) - 1]
     for place in reversed(range(len(below.edges_E) - 1)):
         above = float(below.shares_E[kept[-1]] - below.shares_E[place])
-        if below.open_E[place] <= max(RESOLVED, QUARTER * above):
+        if below.open_E[place] <= max(RESOLVED, RELATIVELY * above):
             kept.append(place)
     return kept[::-1]
 
