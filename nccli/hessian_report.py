@@ -29,12 +29,12 @@ class TheoryEigenvalue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DensityBin:
-    """A share of the eigenvalues; low is None: too small to tell from zero, or negative."""
+    """A share of the eigenvalues; low is None: all below, not resolved, zero or negative."""
 
     low: float | None
     high: float
     share: float
-    error: float | None  # standard error over the probes; None of one probe, 0 where exact
+    error: float | None  # share -+ error holds the exact share, 19 times in 20; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,8 +220,11 @@ class HessianReport(Shown):
     )  # fmt: skip
     density_w: tuple[DensityBin, ...] = quantity(
         "density W",
-        "shares of the W block's eigenvalues on (1-perp) x R^d by lambda (--density)",
-        source="stochastic Lanczos quadrature: Ubaru, Chen, Saad 2017",
+        "shares of the W block's eigenvalues on (1-perp) x R^d by lambda (--density); exact with "
+        "--exact. An error spans what the Lanczos steps leave open and two standard errors of the "
+        "probes; bins that they do not resolve are one, or are in the share below all bins",
+        source="stochastic Lanczos quadrature: Ubaru, Chen, Saad 2017; bounds of Chebyshev, Markov "
+        "and Stieltjes: Szegö 1939, section 3.41",
         default=(),
         records=True,
     )
@@ -231,7 +234,7 @@ class HessianReport(Shown):
     )  # fmt: skip
     density_joint: tuple[DensityBin, ...] = quantity(
         "density joint",
-        "shares of its eigenvalues; low is None for those of zero and below (--density)",
+        "shares of its eigenvalues, as of the W block (--density)",
         default=(), records=True,
     )  # fmt: skip
     kappa_h_classes: tuple[ClassKappa, ...] = quantity(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nccli.hessian_curves import share_below
 from nccli.hessian_rates import DecayReport
 from nccli.hessian_report import DensityBin, HessianReport, TheoryEigenvalue
 from nccli.render import shown
@@ -19,6 +20,7 @@ from nccli.tables import grid, result_heading, short_path
 from nccli.text import group_name, visible
 
 FAINTEST = 1e-6  # share below which a decade is dust of the quadrature
+MIDDLE = 0.1  # of the narrowest bins, a fifth of a decade, in powers of ten
 FINEST = -12  # the last power of ten that is told apart
 MOST_CLASSES = 20  # lines of the table of classes; JSON has them all
 CERTIFIED = {"lambda_max_w", "lambda_max_h", "lambda_max_joint"}
@@ -138,28 +140,44 @@ def _expanded(spectrum: Sequence[TheoryEigenvalue], count: int) -> Sequence[floa
 
 def _densities(result: HessianReport) -> Table:
     """Shares of the eigenvalues of each block by decade; JSON has finer bins, and error bars."""
-    found = {"W": result.density_w, "H": result.density_h, "joint": result.density_joint}
-    decades = {name: _by_decade(bins) for name, bins in found.items() if bins}
-    table = grid("eigenvalues", *decades, title="share of the eigenvalues of each block")
-    for decade in sorted(set().union(*decades.values()), key=lambda one: (one is not None, one)):
-        label = "zero, too small or negative" if decade is None else f"1e{decade} to 1e{decade + 1}"
-        cells = [_percent(shares.get(decade)) for shares in decades.values()]
-        if any(cells):
-            table.add_row(label, *cells)
+    blocks = {"W": result.density_w, "H": result.density_h, "joint": result.density_joint}
+    found = {name: bins for name, bins in blocks.items() if bins}
+    table = grid("eigenvalues", *found, title="share of the eigenvalues of each block")
+    below = [share_below(bins, FAINTEST) for bins in found.values()]
+    if any(below):
+        table.add_row("not resolved, zero or negative", *below)
+    for first, last in _spans(one for bins in found.values() for one in bins):
+        cells = [_percent(_inside(bins, first, last)) for bins in found.values()]
+        table.add_row(f"1e{first} to 1e{last + 1}", *cells)
     return table
 
 
-def _by_decade(bins: Sequence[DensityBin]) -> dict[int | None, float]:
-    shares: dict[int | None, float] = {}
-    for one in bins:
-        middle = None if one.low is None else math.log10(one.low * one.high) / 2
-        decade = None if middle is None else math.floor(middle)
-        shares[decade] = shares.get(decade, 0.0) + one.share
-    return shares
+def _spans(bins: Iterable[DensityBin]) -> list[tuple[int, int]]:
+    """First and last decade of each row: more than one where a bin lies across them."""
+    spans: list[tuple[int, int]] = []
+    told = [one for one in bins if one.low is not None and one.share >= FAINTEST]
+    for first, last in sorted(_decades(one) for one in told):
+        if spans and first <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(last, spans[-1][1])
+        else:
+            spans.append((first, last))
+    return spans
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None or share < FAINTEST else f"{100 * share:.3g} %"
+def _decades(one: DensityBin) -> tuple[int, int]:
+    """The decades that a bin begins and ends in; those of the H block are not aligned to them."""
+    assert one.low is not None
+    low, high = math.log10(one.low) + MIDDLE, math.log10(one.high) - MIDDLE
+    return math.floor(low), math.floor(high)
+
+
+def _inside(bins: Sequence[DensityBin], first: int, last: int) -> float:
+    told = [one for one in bins if one.low is not None]
+    return sum(one.share for one in told if first <= _decades(one)[0] <= last)
+
+
+def _percent(share: float) -> str:
+    return "" if share < FAINTEST else f"{100 * share:.3g} %"
 
 
 def _classes(result: HessianReport) -> Table:

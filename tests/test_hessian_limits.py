@@ -17,8 +17,9 @@ from nccli.errors import ContentError
 from nccli.hdf5 import read_checkpoint
 from nccli.hessian import davidson
 from nccli.hessian.curvature import curve, gradients
-from nccli.hessian.density import density_of, quadrature
+from nccli.hessian.density import density_of
 from nccli.hessian.layer import open_layer, softmax_rows, survey
+from nccli.hessian.quadrature import lanczos, rules
 from nccli.hessian.smallest import extremes
 from nccli.hessian.weight_block import largest, weight_product, weight_trace
 
@@ -233,13 +234,14 @@ def test_lanczos_quadrature_integrates_polynomials_exactly():
     basis = np.linalg.qr(rng.normal(size=(40, 40)))[0]
     matrix = (basis * values) @ basis.T
     start = rng.normal(size=(3, 40))
-    nodes, weights = quadrature(lambda vectors: vectors @ matrix, start, steps=6)
+    seen = lanczos(lambda vectors: vectors @ matrix, start, steps=6)
+    nodes, weights = rules(seen)
     unit = start / np.linalg.norm(start, axis=1, keepdims=True)
     for power in range(12):
         exact = [v @ np.linalg.matrix_power(matrix, power) @ v for v in unit]
         found = [(n**power) @ w for n, w in zip(nodes, weights, strict=True)]
         np.testing.assert_allclose(found, exact, rtol=1e-10)
-    density = density_of(nodes, weights, resolution=1e-13)
+    density = density_of(seen, size=40, resolution=1e-13)
     assert density.shares.sum() + density.below == pytest.approx(1)
     assert density.mean == pytest.approx(np.mean([v @ matrix @ v for v in unit]), rel=1e-10)
 

@@ -134,3 +134,17 @@ def test_in_every_case_parts_add_up_and_densities_have_the_right_mass(measured):
         assert total == pytest.approx(np.trace(truth.weight_block), rel=1e-10), case
         for density in (report.density_w, report.density_joint):
             assert sum(one.share for one in density) == pytest.approx(1.0, abs=1e-9), case
+
+
+def test_error_bars_of_densities_cover_the_dense_spectra(measured):
+    missed = {"w": [], "joint": []}
+    for _, report, truth in measured:
+        for name, matrix in (("w", truth.perp), ("joint", truth.joint)):
+            values = np.linalg.eigvalsh(matrix)
+            for one in getattr(report, f"density_{name}"):
+                above = one.low is None or values >= one.low
+                share = np.mean(above & (values < one.high))
+                missed[name].append(abs(one.share - share) > one.error + 1e-9)
+    assert {name: np.mean(found) <= 0.05 for name, found in missed.items()} == {
+        "w": True, "joint": True,
+    }, {name: (np.mean(found), len(found)) for name, found in missed.items()}  # fmt: skip

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-DENSITY_HELP = "Spectral densities: stochastic Lanczos for W and joint, exact for H."
+DENSITY_HELP = (
+    "Spectral densities: stochastic Lanczos for W and joint, exact for H. Error bars cover both "
+    "the chance of the probes (95 %) and what the steps leave open."
+)
 SMALLEST_HELP = "The W block's smallest eigenvalue where the softmax is not flat."
 HIERARCHY_HELP = "Papyan's split of the W block's trace: class, cross-class, within."
 EXACT_HELP = "All eigenvalues of the W block, null modes left out: K d up to 8,000."
@@ -56,8 +59,12 @@ def hessian(
     figure: Path | None = typer.Option(None, help=FIGURE_HELP),
     top: int = typer.Option(1, min=1, help="How many of each block's largest eigenvalues."),
     density: bool = typer.Option(False, "--density", help=DENSITY_HELP),
-    probes: int = typer.Option(4, min=1, help="Of densities: random probes; they give error bars."),
-    steps: int = typer.Option(30, min=2, help="Of densities: Lanczos steps a probe."),
+    probes: int = typer.Option(
+        4, min=1, help="Of densities: random probes; more of them, less chance."
+    ),
+    steps: int = typer.Option(
+        30, min=2, help="Of densities: Lanczos steps a probe; more resolve more."
+    ),
     seed: int = typer.Option(0, min=0, help="Of densities: seed of the probes."),
     smallest: bool = typer.Option(False, "--smallest", help=SMALLEST_HELP),
     hierarchy: bool = typer.Option(False, "--hierarchy", help=HIERARCHY_HELP),

@@ -20,7 +20,7 @@ from nccli.checkpoint import Checkpoint
 from nccli.collapse.spans import nobody
 from nccli.errors import ContentError
 from nccli.hessian.dense import dense_block
-from nccli.hessian.density import PROBES, STEPS, Density, weight_density
+from nccli.hessian.density import PROBES, STEPS, Density, exact_density, weight_density
 from nccli.hessian.direct import joint_density, largest_direct, size_of
 from nccli.hessian.feature_block import (
     DECADES,
@@ -72,7 +72,8 @@ def analyze(
     with_bias: the bias is a variable of the W block. top: how many of its largest eigenvalues,
     and of the other blocks' where `spectra` names them.
     density: of which of "w", "h" and "joint"; by stochastic Lanczos quadrature with so many probes
-    and steps, exact for "h". smallest: the W block's smallest eigenvalue on (1-perp) x R^d.
+    and steps, exact for "h", and for "w" with `exact`. smallest: the W block's smallest eigenvalue
+    on (1-perp) x R^d.
     hierarchy: Papyan's split of its trace. exact: all eigenvalues from the dense matrix.
     threads: how many cores, None for all; no digit depends on it. watch: told of rows as they
     are run through, in however many passes it takes.
@@ -187,6 +188,7 @@ class _Measuring:
         self._checkpoint, self._split, self._layer, self._known = checkpoint, split, layer, known
         self._penalties, self._notes, self._max_passes = penalties, notes, max_passes
         self._top: Solved | None = None
+        self._spectrum: Floats | None = None  # of the W block, where all of it is known
         self._bound_h = known.largest_trace_h / layer.count
         self.open: list[str] = []
 
@@ -201,6 +203,7 @@ class _Measuring:
             values: Floats = np.linalg.eigvalsh(dense_block(self._layer)).astype(np.float64)[::-1]
             errors = np.full(len(values), len(values) * np.finfo(np.float64).eps * values[0])
             shown = len(values)
+            self._spectrum = values
             self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
         else:
             self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
@@ -358,8 +361,12 @@ class _Measuring:
         }
 
     def weight_density(self, probes: int, steps: int, seed: int) -> dict[str, Any]:
-        """Spectral density of the W block."""
-        found = weight_density(self._layer, probes=probes, steps=steps, seed=seed)
+        """Spectral density of the W block; exact where all of its eigenvalues are known."""
+        if self._spectrum is None:
+            found = weight_density(self._layer, probes=probes, steps=steps, seed=seed)
+        else:
+            rounding = len(self._spectrum) * np.finfo(np.float64).eps * self._spectrum[0]
+            found = exact_density(self._spectrum, rounding=float(rounding))
         return {"density_w": _bins(found)}
 
     def joint_density(self, probes: int, steps: int, seed: int) -> dict[str, Any]:

@@ -1,21 +1,25 @@
 """Spectral density of the W block by stochastic Lanczos quadrature, seeded, with error bars.
 
-P random probes side by side, K classes, X variables of a class, S Lanczos steps. Each probe gives
-Ritz values and weights that integrate polynomials up to degree 2 S - 1 exactly as the spectrum
-does, in expectation (Ubaru, Chen, Saad 2017); the spread between probes is the error bar. Probes
-lie in (1-perp) x R^X: the softmax's null modes, one for each variable of a class, are known and
-need no counting. Lanczos vectors are orthogonalised against all before them.
+P random probes side by side, K classes, X variables of a class, E edges, C bins. Probes lie in
+(1-perp) x R^X: the softmax's null modes, one for each variable of a class, are known and need no
+counting.
+
+An error has two parts. What the steps leave open: each probe's moments bound the share of its
+measure below an edge (`Jacobi.shares_below`). And chance: that measure is the spectrum's in
+expectation only. Edges that the steps do not resolve are left out; what lies below the first
+that they do is told as one share.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nccli.errors import ContentError
-from nccli.hessian.davidson import Product
 from nccli.hessian.layer import LastLayer
+from nccli.hessian.quadrature import ENDED, Jacobi, lanczos
 from nccli.hessian.weight_block import weight_product
 from nccli.logits import Floats
 
@@ -23,19 +27,60 @@ STEPS = 30
 PROBES = 4  # of our own choice
 MAX_QUADRATURE = 2**29  # numbers in the Lanczos vectors of all probes: 2 GiB in single
 PER_DECADE = 5  # bins of log10 lambda
-RESOLUTION = {4: 1e-6, 8: 1e-13}  # of the largest Ritz value: what lies below is told as one bin
+RESOLUTION = {4: 1e-6, 8: 1e-13}  # of the largest Ritz value: no eigenvalue is told from zero there
+RESOLVED = 0.01  # an edge is kept if the share below it is known to this; our own choice
+RELATIVELY = 0.25  # or to this part of the bin above it: a bulk keeps its shape; our own choice
+DUST = 1e-4  # of an eigenvalue: a probe that sees less of a bin than that sees it empty
+FAINT = 0.1  # of an eigenvalue: bins with less at the lower end go into the share below
+STANDARD_ERRORS = 2  # that an error bar spans: 95 %; 91 % of few eigenvalues and one probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Density:
-    """Shares of the eigenvalues on (1-perp) x R^X by bins of log10; they add up to 1."""
+    """Shares of the eigenvalues by bins of log10; with `below` they add up to 1."""
 
-    edges: Floats  # (M + 1,) of log10 lambda
-    shares: Floats  # (M,)
-    errors: Floats  # (M,): standard errors over the probes
-    below: float  # the share below the first edge: beyond the resolution, or zero
+    edges: Floats  # (C + 1,) of log10 lambda
+    shares: Floats  # (C,)
+    errors: Floats  # (C,): share -+ error holds the exact share, 19 times in 20
+    below: float  # the share below the first edge: not resolved, rounding, zero or negative
     below_error: float
     mean: float  # of the eigenvalues: an estimate of trace / ((K - 1) X)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Below:
+    """The share of the eigenvalues below each edge of log10; 1 below the last one."""
+
+    edges_E: Floats
+    shares_E: Floats
+    open_E: Floats  # what the steps leave open of a share: half the distance of its bounds
+    size: int  # how many eigenvalues there are
+    probes: int | None  # that the shares are the mean of; None: all eigenvalues are known
+
+    def at(self, places: Sequence[int]) -> _Below:
+        """Some of the edges only."""
+        kept = list(places)
+        return replace(
+            self,
+            edges_E=self.edges_E[kept],
+            shares_E=self.shares_E[kept],
+            open_E=self.open_E[kept],
+        )
+
+    def errors(self, shares: Floats, open_: Floats) -> Floats:
+        """What is open, and twice the standard error of the probes.
+
+        The share of a random direction along so many of its axes has Beta's variance,
+        2 s (1 - s) / (size + 2): no spread between a few probes is as sure. A bin that is not
+        empty has an eigenvalue at least.
+        """
+        if self.probes is None:
+            return open_
+        dust, one = DUST / self.size, 1 / self.size
+        certain = (shares + open_ < dust) | (shares - open_ > 1 - dust)
+        likely = np.clip(shares, one, 1 - one)
+        variance = 2 * likely * (1 - likely) / ((self.size + 2) * self.probes)
+        return open_ + np.where(certain, 0.0, STANDARD_ERRORS * np.sqrt(variance))
 
 
 def weight_density(
@@ -56,80 +101,87 @@ def weight_density(
     def product(vectors_PM: Floats) -> Floats:
         return weight_product(layer, vectors_PM.reshape(-1, *shape)).reshape(len(vectors_PM), -1)
 
-    nodes, weights = quadrature(product, start_PKX.reshape(probes, -1), steps=steps)
-    return density_of(nodes, weights, resolution=RESOLUTION[layer.dtype.itemsize])
+    found = lanczos(product, start_PKX.reshape(probes, -1), steps=steps)
+    size = (layer.num_classes - 1) * layer.width
+    return density_of(found, size=size, resolution=RESOLUTION[layer.dtype.itemsize])
 
 
-def quadrature(
-    product: Product, start_PM: Floats, *, steps: int
-) -> tuple[list[Floats], list[Floats]]:
-    """Lanczos for all probes at once: Ritz values and their weights, probe by probe."""
-    probes, size = start_PM.shape
-    steps = min(steps, size)
-    vectors_PM = start_PM / np.linalg.norm(start_PM, axis=1, keepdims=True)
-    basis_SPM = np.empty((steps, probes, size), np.float32 if size > 2**16 else np.float64)
-    diagonal_PS, beside_PS = np.zeros((probes, steps)), np.zeros((probes, steps))
-    lengths = np.full(probes, steps)  # a probe may span its whole Krylov space sooner
-    for step in range(steps):
-        basis_SPM[step] = vectors_PM
-        images_PM = product(vectors_PM)
-        diagonal_PS[:, step] = np.vecdot(images_PM, vectors_PM)
-        for _ in range(2):
-            seen_SPM = basis_SPM[: step + 1]
-            inner_SP = np.einsum("spm,pm->sp", seen_SPM, images_PM)
-            images_PM = images_PM - np.einsum("sp,spm->pm", inner_SP, seen_SPM)
-        norms_P = np.linalg.norm(images_PM, axis=1)
-        beside_PS[:, step] = norms_P
-        ended_P = norms_P <= 1e-10 * np.abs(diagonal_PS[:, : step + 1]).max(axis=1)
-        lengths = np.where(ended_P, np.minimum(lengths, step + 1), lengths)
-        vectors_PM = images_PM / np.where(norms_P > 0, norms_P, 1.0)[:, None]
-        if (lengths <= step + 1).all():
-            break
-    nodes, weights = [], []
-    for probe, length in enumerate(lengths):
-        beside = beside_PS[probe, : length - 1]
-        matrix = np.diag(diagonal_PS[probe, :length]) + np.diag(beside, 1) + np.diag(beside, -1)
-        values, turns = np.linalg.eigh(matrix)
-        nodes.append(values)
-        weights.append(np.square(turns[0]))
-    return nodes, weights
+def density_of(found: Sequence[Jacobi], *, size: int, resolution: float) -> Density:
+    """Return the density of `size` eigenvalues from what each probe has seen of them.
 
-
-def density_of(nodes: list[Floats], weights: list[Floats], *, resolution: float) -> Density:
-    """Put Ritz values into bins of log10, a histogram a probe; mean and standard error of them."""
-    probes = len(nodes)
-    largest = max(float(values[-1]) for values in nodes)
+    resolution: of the largest Ritz value; an eigenvalue is known to no more.
+    """
+    mean = float(np.mean([one.mean for one in found]))
+    nodes = np.concatenate([one.gauss()[0] for one in found])
+    largest = float(nodes.max())
+    if largest <= 0:
+        return _nothing(mean)
     floor = resolution * largest
-    if largest <= 0:  # a saturated softmax has no curvature left
-        return Density(
-            edges=np.zeros(1),
-            shares=np.zeros(0),
-            errors=np.zeros(0),
-            below=1.0,
-            below_error=0.0,
-            mean=0.0,
-        )
-    kept = [values[values > floor] for values in nodes]
-    low = min(float(values.min(initial=largest)) for values in kept)
-    first = np.floor(np.log10(low) * PER_DECADE)
-    last = np.floor(np.log10(largest) * PER_DECADE) + 1
-    edges = np.arange(first, last + 1) / PER_DECADE
-    shares_PM = np.zeros((probes, len(edges) - 1))
-    below_P = np.zeros(probes)
-    for probe, (values, shares) in enumerate(zip(nodes, weights, strict=True)):
-        above = values > floor
-        places = np.floor(np.log10(values[above]) * PER_DECADE - first).astype(np.int64)
-        places = np.clip(places, 0, len(edges) - 2)
-        shares_PM[probe] = np.bincount(places, weights=shares[above], minlength=len(edges) - 1)
-        below_P[probe] = shares[~above].sum()
-    means_P = np.array([values @ shares for values, shares in zip(nodes, weights, strict=True)])
-    divisor = np.sqrt(probes) if probes > 1 else np.nan
-    spread = 1 if probes > 1 else 0
+    # below the smallest Ritz value there may still be an edge that it is known to lie above
+    lowest = max(float(nodes[nodes > floor].min()) / 10, floor)
+    edges_E = _grid(lowest, max(one.peak() for one in found))
+    bounds_P2E = np.array([one.shares_below(10.0**edges_E, rounding=floor) for one in found])
+    low_E, high_E = bounds_P2E.mean(axis=0)
+    shares_E, open_E = (low_E + high_E) / 2, (high_E - low_E) / 2 + ENDED
+    shares_E[-1], open_E[-1] = 1.0, 1 - low_E[-1]
+    below = _Below(edges_E=edges_E, shares_E=shares_E, open_E=open_E, size=size, probes=len(found))
+    return _binned(below.at(_resolved(below)), mean)
+
+
+def exact_density(values: Floats, *, rounding: float) -> Density:
+    """Return the histogram of eigenvalues that are all known, each to `rounding`: no errors."""
+    largest, mean = float(values.max()), float(values.mean())
+    if largest <= max(rounding, 0.0):
+        return _nothing(mean)
+    edges_E = _grid(max(rounding, np.finfo(np.float64).tiny), largest)
+    counts_E = np.searchsorted(np.sort(values), 10.0**edges_E)
+    below = _Below(
+        edges_E=edges_E,
+        shares_E=counts_E / len(values),
+        open_E=np.zeros(len(edges_E)),
+        size=len(values),
+        probes=None,
+    )
+    return _binned(below, mean)
+
+
+def _nothing(mean: float) -> Density:
+    """Of a saturated softmax, which has no curvature left: everything is below one."""
+    none = np.zeros(0)
     return Density(
-        edges=edges,
-        shares=shares_PM.mean(axis=0),
-        errors=shares_PM.std(axis=0, ddof=spread) / divisor,
-        below=float(below_P.mean()),
-        below_error=float(below_P.std(ddof=spread) / divisor),
-        mean=float(means_P.mean()),
+        edges=np.zeros(1), shares=none, errors=none, below=1.0, below_error=0.0, mean=mean
+    )
+
+
+def _grid(lowest: float, largest: float) -> Floats:
+    """Edges from the first at or above `lowest` to the first above `largest`."""
+    first = np.ceil(np.log10(lowest) * PER_DECADE)
+    last = np.floor(np.log10(largest) * PER_DECADE) + 1
+    edges: Floats = np.arange(first, last + 1) / PER_DECADE
+    return edges
+
+
+def _resolved(below: _Below) -> list[int]:
+    """Places of the edges below which the share is known well enough, and of the last one."""
+    kept = [len(below.edges_E) - 1]
+    for place in reversed(range(len(below.edges_E) - 1)):
+        above = float(below.shares_E[kept[-1]] - below.shares_E[place])
+        if below.open_E[place] <= max(RESOLVED, RELATIVELY * above):
+            kept.append(place)
+    return kept[::-1]
+
+
+def _binned(below: _Below, mean: float) -> Density:
+    """Shares between the edges. Bins at the lower end that may well be empty are left out."""
+    shares_C, open_C = np.diff(below.shares_E), below.open_E[:-1] + below.open_E[1:]
+    full = np.flatnonzero(shares_C > np.maximum(open_C, FAINT / below.size))
+    first = int(full[0]) if len(full) else len(shares_C)
+    under, open_under = below.shares_E[first : first + 1], below.open_E[first : first + 1]
+    return Density(
+        edges=below.edges_E[first:],
+        shares=shares_C[first:],
+        errors=below.errors(shares_C, open_C)[first:],
+        below=float(under[0]),
+        below_error=float(below.errors(under, open_under)[0]),
+        mean=mean,
     )

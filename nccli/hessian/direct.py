@@ -14,8 +14,9 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from nccli.collapse.spans import Span
 from nccli.hessian import davidson
 from nccli.hessian.curvature import curve, gradients
-from nccli.hessian.density import Density, density_of, quadrature
+from nccli.hessian.density import Density, density_of
 from nccli.hessian.layer import LastLayer
+from nccli.hessian.quadrature import lanczos
 from nccli.hessian.weight_block import Solved
 from nccli.logits import Floats, Integers
 
@@ -98,12 +99,12 @@ def joint_density(
         return None
     product = joint_product(layer, label_smoothing, 0.0, 0.0)
     start_PM = np.random.default_rng(seed).standard_normal((probes, size))
-    nodes, weights = quadrature(
+    found = lanczos(
         lambda vectors_PM: np.stack([product(vector) for vector in vectors_PM]),
         start_PM,
         steps=steps,
     )
-    return density_of(nodes, weights, resolution=JOINT_RESOLUTION)
+    return density_of(found, size=size, resolution=JOINT_RESOLUTION)
 
 
 def joint_product(

@@ -26,7 +26,7 @@ OPERATORS = {"ggn": GGNLinearOperator, "hessian": Hessian}
 DENSE = 600  # parameters up to which all columns are cheaper than many probes; our own choice
 TOGETHER = 16  # vectors a pass: vmap holds the activations of so many; 4 cost as much as 1.6
 NUMBERS_TOGETHER = 2**20  # in such a group; both of our own choice
-LARGE = 2**16  # parameters beyond which nccli.hessian.density keeps its vectors in float32
+LARGE = 2**16  # parameters beyond which nccli.hessian.quadrature keeps its vectors in float32
 LOPSIDED = 1e-3  # of |G v| for normal v: float32 leaves 1e-6 unless 1 - p is tiny
 ROUNDOFF = {4: 1e-6, 8: 1e-13}  # of the largest eigenvalue, left in a product by its type
 

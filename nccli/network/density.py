@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nccli.hessian.density import quadrature
+from nccli.hessian.quadrature import lanczos, rules
 from nccli.logits import Floats
 from nccli.network.block import LARGE, ROUNDOFF, Block
 from nccli.network.report import NetworkDensityBin
@@ -43,9 +43,8 @@ def density(block: Block, *, probes: int, steps: int, rng: np.random.Generator) 
     nodes: list[Floats] = []
     weights: list[Floats] = []
     for count in block.groups_of(probes):
-        found, shares = quadrature(
-            block.product, rng.standard_normal((count, block.size)), steps=steps
-        )
+        start_PM = rng.standard_normal((count, block.size))
+        found, shares = rules(lanczos(block.product, start_PM, steps=steps))
         nodes += found
         weights += shares
     relative = max(block.roundoff, ROUNDOFF[4] if block.size > LARGE else 0.0)

@@ -31,7 +31,7 @@ def density_picture(state: State) -> Picture:
     """Share of the W block's eigenvalues by size, and the UFM's own: a run a group."""
     return _picture(
         state,
-        "density of λ of W, and UFM",
+        "density of resolved λ of W, and UFM",
         "density",
         lambda: _density(state),
         x_label="λ",
@@ -59,7 +59,8 @@ def _spectrum(state: State) -> list[Series]:
 
 def _density(state: State) -> list[Series]:
     reports, labels, kinds = _at_cursor(state)
-    return recoloured(density_series(reports, labels, "w"), kinds)
+    # a narrow legend has no room for the share below: the title says that there may be one
+    return recoloured(density_series(reports, labels, "w", below=False), kinds)
 
 
 def _over_deltas(state: State) -> list[Series]:
