@@ -22,6 +22,7 @@ from nccli.collapse.centres import squared_distances
 from nccli.collapse.spans import Span
 from nccli.hessian.curvature import complement_of_ones
 from nccli.hessian.layer import LastLayer, Numbers, feature_traces
+from nccli.hessian.majorant import exceeding
 from nccli.logits import Floats, Integers
 
 WORK = 10**9  # rows x K^3: some seconds of one core; our own limit
@@ -30,6 +31,9 @@ WIDE_RANK = 64  # above it rows are worked on one by one
 WIDE_RATIO = 1e7  # of eigenvalues, from which on singular values are taken
 ROWS_TOGETHER = 2**20  # numbers in the small matrices of the rows worked on at once
 TOGETHER = 32  # candidates for the largest eigenvalue that are solved at a time
+MARGIN = 1e-4  # above the best: what rows that were not solved are proven to lie below
+PROOF_WORK = 5 * 10**10  # tests x K R^2: some seconds of one core; our own limit
+PROOF_BYTES = 256 * 2**20  # of probabilities of the rows that a proof is tried of; our own limit
 PER_DECADE = 5  # bins of the density
 DECADES = (-40, 20)
 
@@ -44,7 +48,7 @@ class FeatureBlock:
     rank: int  # of the centred weight
     directions: int
     peaks_B: Floats  # the largest of all N rows, computed in double: between these
-    bounds_B: Floats  # and these; the same, to rounding, where it is proven
+    bounds_B: Floats  # and these; the same, to rounding or to MARGIN, where it is proven
     counts: Integers  # eigenvalues of the solved rows by bins of log10
 
     @property
@@ -226,25 +230,83 @@ def _peaks(
     """The largest of any row, and what no other exceeds: rows are solved in the order of a bound.
 
     lambda_max(W^T A W) is at most its trace, and at most sigma_max(T)^2 max_k 2 p_k (1 - p_k)
-    (Gershgorin). Rows whose bound lies below the best that were found need not be solved.
+    (Gershgorin). Rows whose bound lies below the best that were found need not be solved; of those
+    that are left after `limit`, `majorant` proves that they lie below.
     """
     distances_KK = squared_distances(layer.weight_KD)
     stretch = float(np.linalg.norm(factor_KR, 2)) ** 2 if factor_KR.size else 0.0
     parts = layer.over_rows(_bounds_part, distances_KK, stretch)
     bounds_N = np.concatenate(list(parts))
     order = np.argsort(-bounds_N)
-    candidates = np.sort(order[:limit])
-    p_MK = np.concatenate(list(layer.over_rows(_rows_part, candidates)))
-    for start in range(0, len(candidates), TOGETHER):
-        rows = order[start : min(start + TOGETHER, len(candidates))]
-        if bounds_N[rows[0]] <= best.last(wanted):
-            return best, 0.0
-        rows = rows[~np.isin(rows, best.rows_B)]  # the sample has solved these
-        chosen = p_MK[np.searchsorted(candidates, rows)]
-        if len(rows):
-            values_NR = block_eigenvalues(chosen, chosen.argmax(axis=1), factor_KR)
-            best = best.with_more(_Best.of(values_NR, rows, wanted), wanted)
-    return best, float(bounds_N[order[limit]]) if limit < len(order) else 0.0
+    rows = order[: limit + PROOF_BYTES // (8 * layer.num_classes)]
+    rows = rows[bounds_N[rows] > best.last(wanted)]
+    rest = float(bounds_N[order[len(rows)]]) if len(rows) < len(order) else 0.0
+    search = _Search(layer, factor_KR, best, rows, wanted)
+    above = search.solve(bounds_N[rows], limit)
+    if above:
+        above = search.prove(bounds_N[rows], limit)
+    found = search.best
+    return found, max(above, rest if rest > found.last(wanted) else 0.0)
+
+
+class _Search:
+    """Rows in the order of a bound, largest first, of which the best are looked for."""
+
+    def __init__(
+        self, layer: LastLayer, factor_KR: Floats, best: _Best, rows_M: Integers, wanted: int
+    ) -> None:
+        self.best, self._wanted = best, wanted
+        self._factor_KR, self._rows_M = factor_KR, rows_M
+        in_file = np.argsort(rows_M)
+        parts = layer.over_rows(_rows_part, rows_M[in_file])
+        sorted_MK = np.concatenate(list(parts))
+        self._p_MK = np.empty_like(sorted_MK)
+        self._p_MK[in_file] = sorted_MK
+        self._top_M = self._p_MK.argmax(axis=1)
+        self._open_M = np.arange(len(rows_M))
+
+    def _solve(self, count: int) -> None:
+        """Solve the first of the open rows, but those that the sample has solved."""
+        places, self._open_M = self._open_M[:count], self._open_M[count:]
+        places = places[~np.isin(self._rows_M[places], self.best.rows_B)]
+        if len(places):
+            values_NR = block_eigenvalues(
+                self._p_MK[places], self._top_M[places], self._factor_KR
+            )
+            more = _Best.of(values_NR, self._rows_M[places], self._wanted)
+            self.best = self.best.with_more(more, self._wanted)
+
+    def _above(self, bounds_M: Floats) -> float:
+        """What no open row exceeds, where that is more than the best; else 0."""
+        bound = float(bounds_M[self._open_M[0]]) if len(self._open_M) else 0.0
+        return bound if bound > self.best.last(self._wanted) else 0.0
+
+    def solve(self, bounds_M: Floats, limit: int) -> float:
+        """Solve up to `limit` rows; returns what the others do not exceed, 0 where that is less."""
+        for start in range(0, limit, TOGETHER):
+            if not self._above(bounds_M):
+                return 0.0
+            self._solve(min(TOGETHER, limit - start))
+        return self._above(bounds_M)
+
+    def prove(self, bounds_M: Floats, limit: int) -> float:
+        """The same of all rows, by proof, but for up to `limit` rows that are not proven."""
+        self._open_M = self._open_M[bounds_M[self._open_M] > self.best.last(self._wanted)]
+        self._open_M = self._open_M[~np.isin(self._rows_M[self._open_M], self.best.rows_B)]
+        tests, count = PROOF_WORK // (self._factor_KR.size * self._factor_KR.shape[1]), TOGETHER
+        while True:
+            ceiling = self.best.last(self._wanted) * (1.0 + MARGIN)
+            failed, taken = exceeding(
+                self._p_MK[self._open_M], self._top_M[self._open_M],
+                self._factor_KR, ceiling, tests,
+            )  # fmt: skip
+            self._open_M, tests = self._open_M[failed], tests - taken
+            if not len(failed):
+                return ceiling
+            if tests <= 0 or limit <= 0:
+                return max(ceiling, self._above(bounds_M))
+            self._solve(min(count, limit))
+            limit, count = limit - count, 2 * count
 
 
 def _bounds_part(layer: LastLayer, span: Span, distances_KK: Floats, stretch: float) -> Floats:

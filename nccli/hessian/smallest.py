@@ -34,7 +34,7 @@ NOISE = 4.0  # times the rounding of a product in single: residuals below it say
 class Extremes:
     """Both ends of a spectrum on (1-perp) x R^X; each interval holds an eigenvalue.
 
-    converged: both are known to 1e-3 of themselves, or the smallest is zero to rounding.
+    converged: both are known to 1e-3 of themselves, or to rounding of the largest.
     """
 
     smallest: float
