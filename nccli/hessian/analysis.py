@@ -230,7 +230,8 @@ class _Measuring:
         known = not full_rank or len(found.rows) == count
         if not known and self._penalties.features:
             self._notes.append(
-                "kappa_regularised_h is left out: the smallest eigenvalue of all samples is not known"
+                "kappa_regularised_h is left out: not all samples were solved, and the smallest "
+                "eigenvalue is not known"
             )
         values: dict[str, Any] = {
             "lambda_max_h": peak,

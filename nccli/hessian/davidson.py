@@ -3,9 +3,10 @@
 B vectors at a time, M variables, S vectors of the search space.
 
 Block Davidson: the search space grows by the residuals of the wanted Ritz pairs and is
-orthogonalised twice. Without a preconditioner that makes it a block Krylov space. scipy's eigsh forms 20
-Lanczos vectors before it asks whether it is done; from the start that the class means give, 4 to 8
-products suffice here. Multiple eigenvalues, which the collapsed optimum has, need a block.
+orthogonalised twice. Without a preconditioner that makes it a block Krylov space. scipy's eigsh
+forms 20 Lanczos vectors before it asks whether it is done; from the start that the class means
+give, 4 to 8 products suffice here. Multiple eigenvalues, which the collapsed optimum has, need a
+block.
 """
 
 from __future__ import annotations

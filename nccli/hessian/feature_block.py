@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nccli.collapse.centres import squared_distances
 from nccli.collapse.spans import Span
@@ -241,72 +242,75 @@ def _peaks(
     rows = order[: limit + PROOF_BYTES // (8 * layer.num_classes)]
     rows = rows[bounds_N[rows] > best.last(wanted)]
     rest = float(bounds_N[order[len(rows)]]) if len(rows) < len(order) else 0.0
-    search = _Search(layer, factor_KR, best, rows, wanted)
-    above = search.solve(bounds_N[rows], limit)
-    if above:
-        above = search.prove(bounds_N[rows], limit)
-    found = search.best
-    return found, max(above, rest if rest > found.last(wanted) else 0.0)
+    search = _Search(layer, factor_KR, best, rows, bounds_N[rows], wanted)
+    search.solve(limit)
+    proven = search.prove(limit) if search.bound else 0.0
+    last = search.best.last(wanted)
+    return search.best, max(proven, rest if rest > last else 0.0)
 
 
 class _Search:
-    """Rows in the order of a bound, largest first, of which the best are looked for."""
+    """Rows in the order of a bound, largest first, among which the best are looked for."""
 
     def __init__(
-        self, layer: LastLayer, factor_KR: Floats, best: _Best, rows_M: Integers, wanted: int
+        self,
+        layer: LastLayer,
+        factor_KR: Floats,
+        best: _Best,
+        rows_M: Integers,
+        bounds_M: Floats,
+        wanted: int,
     ) -> None:
-        self.best, self._wanted = best, wanted
-        self._factor_KR, self._rows_M = factor_KR, rows_M
+        self.best, self._wanted, self._factor_KR = best, wanted, factor_KR
+        self._rows_M, self._bounds_M = rows_M, bounds_M
         in_file = np.argsort(rows_M)
-        parts = layer.over_rows(_rows_part, rows_M[in_file])
-        sorted_MK = np.concatenate(list(parts))
+        sorted_MK = np.concatenate(list(layer.over_rows(_rows_part, rows_M[in_file])))
         self._p_MK = np.empty_like(sorted_MK)
         self._p_MK[in_file] = sorted_MK
         self._top_M = self._p_MK.argmax(axis=1)
-        self._open_M = np.arange(len(rows_M))
+        self._open = np.arange(len(rows_M))  # places of rows of which nothing is known
+
+    @property
+    def bound(self) -> float:
+        """What no open row exceeds; 0 where that is not more than the best."""
+        bound = float(self._bounds_M[self._open[0]]) if len(self._open) else 0.0
+        return bound if bound > self.best.last(self._wanted) else 0.0
+
+    def solve(self, limit: int) -> None:
+        """Solve up to `limit` rows, until none that is open may be among the best."""
+        for start in range(0, limit, TOGETHER):
+            if self.bound:
+                self._solve(min(TOGETHER, limit - start))
 
     def _solve(self, count: int) -> None:
-        """Solve the first of the open rows, but those that the sample has solved."""
-        places, self._open_M = self._open_M[:count], self._open_M[count:]
-        places = places[~np.isin(self._rows_M[places], self.best.rows_B)]
+        places, self._open = self._open[:count], self._open[count:]
+        places = places[self._new(places)]
         if len(places):
-            values_NR = block_eigenvalues(
-                self._p_MK[places], self._top_M[places], self._factor_KR
-            )
+            values_NR = block_eigenvalues(self._p_MK[places], self._top_M[places], self._factor_KR)
             more = _Best.of(values_NR, self._rows_M[places], self._wanted)
             self.best = self.best.with_more(more, self._wanted)
 
-    def _above(self, bounds_M: Floats) -> float:
-        """What no open row exceeds, where that is more than the best; else 0."""
-        bound = float(bounds_M[self._open_M[0]]) if len(self._open_M) else 0.0
-        return bound if bound > self.best.last(self._wanted) else 0.0
+    def _new(self, places: Integers) -> NDArray[np.bool_]:
+        """Whether each row is none that the best belong to: the sample has solved these."""
+        return ~np.isin(self._rows_M[places], self.best.rows_B)
 
-    def solve(self, bounds_M: Floats, limit: int) -> float:
-        """Solve up to `limit` rows; returns what the others do not exceed, 0 where that is less."""
-        for start in range(0, limit, TOGETHER):
-            if not self._above(bounds_M):
-                return 0.0
-            self._solve(min(TOGETHER, limit - start))
-        return self._above(bounds_M)
+    def prove(self, limit: int) -> float:
+        """What no open row exceeds: a bit more than the best, unless proofs take too long.
 
-    def prove(self, bounds_M: Floats, limit: int) -> float:
-        """The same of all rows, by proof, but for up to `limit` rows that are not proven."""
-        self._open_M = self._open_M[bounds_M[self._open_M] > self.best.last(self._wanted)]
-        self._open_M = self._open_M[~np.isin(self._rows_M[self._open_M], self.best.rows_B)]
-        tests, count = PROOF_WORK // (self._factor_KR.size * self._factor_KR.shape[1]), TOGETHER
+        Rows that it does not hold for are solved, up to `limit` of them.
+        """
+        tests = PROOF_WORK // (self._factor_KR.size * self._factor_KR.shape[1])
+        together = TOGETHER
+        self._open = self._open[self._new(self._open)]
         while True:
             ceiling = self.best.last(self._wanted) * (1.0 + MARGIN)
-            failed, taken = exceeding(
-                self._p_MK[self._open_M], self._top_M[self._open_M],
-                self._factor_KR, ceiling, tests,
-            )  # fmt: skip
-            self._open_M, tests = self._open_M[failed], tests - taken
-            if not len(failed):
-                return ceiling
-            if tests <= 0 or limit <= 0:
-                return max(ceiling, self._above(bounds_M))
-            self._solve(min(count, limit))
-            limit, count = limit - count, 2 * count
+            p_MK, top_M = self._p_MK[self._open], self._top_M[self._open]
+            above, taken = exceeding(p_MK, top_M, self._factor_KR, ceiling, tests)
+            self._open, tests = self._open[above], tests - taken
+            if not len(above) or tests <= 0 or limit <= 0:
+                return max(ceiling, self.bound)
+            self._solve(min(together, limit))
+            limit, together = limit - together, 2 * together
 
 
 def _bounds_part(layer: LastLayer, span: Span, distances_KK: Floats, stretch: float) -> Floats:

@@ -4,15 +4,16 @@ N samples, K classes, J = K - 1, X variables of a class, G groups of samples (th
 labels), B vectors at a time.
 
 KFAC (Martens and Grosse 2015) takes curvature and inputs for independent: the inverse of
-mean(A_i) x mean(x_i x_i^T). Near collapse they are the opposite: A_i and x_i are those of the class.
-Seen in the whitened inputs, S = mean(x_i x_i^T), class means m_g of shares pi_g are nearly
-orthogonal, and the block is nearly diagonal in them:
+mean(A_i) x mean(x_i x_i^T). Near collapse they are the opposite: both are those of the class. Seen
+in the whitened inputs, S = mean(x_i x_i^T), class means m_g of shares pi_g are nearly orthogonal,
+and the block is nearly diagonal in them:
 
     sum_g D_g^-1 (x) t_g t_g^T + mean(A_i)^-1 (x) S^-1 S_W S^-1,   t_g = sqrt(pi_g) S^-1 m_g
 
-S_W is what S has within classes, D_g the mean of A_i with the weights (t_g . x_i)^2, taken class by
-class. Where all A_i are the same it is KFAC; at the collapsed optimum it is the inverse but for what
-class means are short of orthogonal. Ours; a few dozen steps where KFAC takes hundreds.
+S_W is what S has within classes, D_g the mean of A_i with weights (t_g . x_i)^2, its A_i replaced
+by the mean of their class. Where all A_i are the same it is KFAC; at the collapsed optimum it is
+the inverse, but for what class means are short of orthogonal. Ours: at K = 100 it takes 30 to 130
+products where scipy's LOBPCG with KFAC is not done after 800.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Inverse:
         turned_BJG = (self.means_inverse_GJJ @ along_GJB).transpose(2, 1, 0)
         images_BJX = turned_BJG @ self.directions_GX
         images_BJX += self.inverse_JJ @ vectors_BJX @ self.within_XX
-        return images_BJX.reshape(vectors_BM.shape)
+        images_BM: Floats = images_BJX.reshape(vectors_BM.shape)
+        return images_BM
 
     def flattest(self, wanted: int) -> Floats:
         """Where mean(A_i) x mean(x_i x_i^T) is smallest: orthonormal vectors (B, J X)."""
@@ -57,7 +59,8 @@ class Inverse:
         places = np.argsort(scales_JX, axis=None, kind="stable")[:wanted]
         rows_B, columns_B = np.unravel_index(places, scales_JX.shape)
         vectors_BJX = classes_JJ.T[rows_B][:, :, None] * inputs_XX.T[columns_B][:, None, :]
-        return vectors_BJX.reshape(len(places), -1)
+        vectors_BM: Floats = vectors_BJX.reshape(len(places), -1)
+        return vectors_BM
 
 
 def of(layer: LastLayer, basis_KJ: Floats) -> Inverse:

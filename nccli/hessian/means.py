@@ -66,12 +66,12 @@ def on_the_means(
     if found.smallest <= found.largest * size * np.finfo(np.float64).eps:
         notes.append("kappa_means_w is above 1e13, beyond what float64 can tell")
         return OnTheMeans(kappa=None, nc1=collapsed.nc1)
-    error = _ratio_error(found)
+    kappa_error = _ratio_error(found)
     return OnTheMeans(
         kappa=found.largest / found.smallest,
         nc1=collapsed.nc1,
-        kappa_error=error,
-        converged=found.converged and error is not None,
+        kappa_error=kappa_error,
+        converged=found.converged and kappa_error is not None,
     )
 
 

@@ -58,10 +58,10 @@ def extremes(layer: LastLayer, basis_XR: Floats | None = None) -> Extremes:
     """
     if is_small(layer, layer.width if basis_XR is None else basis_XR.shape[1]):
         values = np.linalg.eigvalsh(dense_block(layer, basis_XR))
-        error = len(values) * np.finfo(np.float64).eps * float(values[-1])
+        rounding = len(values) * float(np.finfo(np.float64).eps) * float(values[-1])
         return Extremes(
-            smallest=float(values[0]), smallest_error=error,
-            largest=float(values[-1]), largest_error=error, converged=True,
+            smallest=float(values[0]), smallest_error=rounding,
+            largest=float(values[-1]), largest_error=rounding, converged=True,
         )  # fmt: skip
     if basis_XR is not None:  # projected in double: products in single lose nothing by it
         layer = replace(projected(layer.precise, basis_XR), dtype=layer.dtype)
