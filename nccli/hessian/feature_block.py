@@ -34,6 +34,7 @@ ROWS_TOGETHER = 2**20  # numbers in the small matrices of the rows worked on at 
 TOGETHER = 32  # candidates for the largest eigenvalue that are solved at a time
 MARGIN = 1e-4  # above the best: what rows that were not solved are proven to lie below
 PROOF_WORK = 5 * 10**10  # tests x K R^2: some seconds of one core; our own limit
+SOLVED = 10  # tests that solving a row takes as long as
 PROOF_BYTES = 256 * 2**20  # of probabilities of the rows that a proof is tried of; our own limit
 PER_DECADE = 5  # bins of the density
 DECADES = (-40, 20)
@@ -244,7 +245,7 @@ def _peaks(
     rest = float(bounds_N[order[len(rows)]]) if len(rows) < len(order) else 0.0
     search = _Search(layer, factor_KR, best, rows, bounds_N[rows], wanted)
     search.solve(limit)
-    proven = search.prove(limit) if search.bound else 0.0
+    proven = search.prove() if search.bound else 0.0
     last = search.best.last(wanted)
     return search.best, max(proven, rest if rest > last else 0.0)
 
@@ -294,23 +295,23 @@ class _Search:
         """Whether each row is none that the best belong to: the sample has solved these."""
         return ~np.isin(self._rows_M[places], self.best.rows_B)
 
-    def prove(self, limit: int) -> float:
+    def prove(self) -> float:
         """What no open row exceeds: a bit more than the best, unless proofs take too long.
 
-        Rows that it does not hold for are solved, up to `limit` of them.
+        Rows that it does not hold for are solved, more and more at a time.
         """
-        tests = PROOF_WORK // (self._factor_KR.size * self._factor_KR.shape[1])
-        together = TOGETHER
+        rank = self._factor_KR.shape[1]
+        tests, together = PROOF_WORK // (self._factor_KR.size * rank), TOGETHER
         self._open = self._open[self._new(self._open)]
         while True:
             ceiling = self.best.last(self._wanted) * (1.0 + MARGIN)
             p_MK, top_M = self._p_MK[self._open], self._top_M[self._open]
             above, taken = exceeding(p_MK, top_M, self._factor_KR, ceiling, tests)
             self._open, tests = self._open[above], tests - taken
-            if not len(above) or tests <= 0 or limit <= 0:
+            if not len(above) or tests <= 0:
                 return max(ceiling, self.bound)
-            self._solve(min(together, limit))
-            limit, together = limit - together, 2 * together
+            self._solve(together)
+            tests, together = tests - SOLVED * together, 2 * together
 
 
 def _bounds_part(layer: LastLayer, span: Span, distances_KK: Floats, stretch: float) -> Floats:
