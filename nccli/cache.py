@@ -50,7 +50,7 @@ FORMAT_VERSION = 1
 # no such care: the fields are part of the key.
 METRIC_VERSIONS = {
     "collapse": 1, "sampled": 1, "classes": 1, "gram": 1, "calibration": 2, "class_calibration": 1,
-    "paired_calibration": 1, "relations": 1, "hessian": 6,
+    "paired_calibration": 1, "relations": 1, "hessian": 7,
     "observation": 2,
 }  # fmt: skip
 PARTS = {"observation": ("collapse", "calibration", "hessian")}  # whose numbers are within it

@@ -109,6 +109,11 @@ class HessianReport(Shown):
         better="lower",
         brief=True,
     )
+    kappa_means_w_error: float | None = quantity(
+        "its error",
+        "from the residual of the smallest eigenvalue (rounding, where the matrix is small); up to "
+        "1e-3 of kappa_means_w is called converged",
+    )
     kappa_regularised_w: float | None = quantity(
         "kappa regularised W",
         "(lambda_max_w + lambda_W) / lambda_W: the W block has null modes (softmax gauge)",

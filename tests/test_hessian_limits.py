@@ -18,7 +18,9 @@ from nccli.hdf5 import read_checkpoint
 from nccli.hessian import davidson
 from nccli.hessian.curvature import curve, gradients
 from nccli.hessian.density import density_of
+from nccli.hessian.feature_block import block_eigenvalues, centred_factor, feature_block
 from nccli.hessian.layer import open_layer, softmax_rows, survey
+from nccli.hessian.majorant import exceeding, is_below
 from nccli.hessian.quadrature import lanczos, rules
 from nccli.hessian.smallest import extremes
 from nccli.hessian.weight_block import largest, weight_product, weight_trace
@@ -344,3 +346,146 @@ def test_what_would_take_gigabytes_or_hours_is_left_out_by_name(monkeypatch):
     monkeypatch.setattr("nccli.hessian.analysis.TOP_BYTES", 1_000)
     with pytest.raises(ContentError, match="--top 30 vectors"):
         hessian.analyze(point, top=30)
+
+
+def many_classes(*, scale, noise, count=900, num_classes=60, dim=72, spread=0.0):
+    """A network of many classes: features, labels and weight as large files have them."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % num_classes
+    sizes = rng.lognormal(0, spread, size=(num_classes, 1))
+    means = sizes * rng.normal(size=(num_classes, dim))
+    features = means[labels] + noise * sizes[labels] * rng.normal(size=(count, dim))
+    return features, labels, means * scale / dim
+
+
+def dense_on_means(features, labels, weight):
+    """The W block on the class means from K^2 / 2 weighed moments of the inputs."""
+    classes = len(weight)
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(classes)])
+    basis = np.linalg.svd(means - means.mean(axis=0))[2][: classes - 1]
+    seen, p = features @ basis.T, reference.softmax_rows(features @ weight.T)
+    turn, size = np.linalg.svd(np.ones((1, classes)))[2][1:].T, classes - 1
+    block = np.zeros((classes, size, classes, size))
+    for j in range(classes):
+        for k in range(j, classes):
+            weights = p[:, j] * ((j == k) - p[:, k])
+            block[j, :, k] = block[k, :, j] = (seen * weights[:, None]).T @ seen / len(p)
+    return np.einsum("jrks,ja,kb->arbs", block, turn, turn, optimize=True).reshape(size * size, -1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "noise", "spread"), [(8.0, 0.3, 0.0), (2.0, 1.5, 0.0), (6.0, 0.5, 0.5)]
+)
+@pytest.mark.parametrize("single", [False, True])
+def test_the_condition_on_the_means_of_forty_classes_is_that_of_the_dense_matrix(
+    monkeypatch, scale, noise, spread, single
+):
+    monkeypatch.setattr("nccli.collapse.centres.SMALL", 0 if single else 2**22)
+    features, labels, weight = many_classes(scale=scale, noise=noise, spread=spread, num_classes=40)
+    dtype = np.float32 if single else np.float64
+    features, weight = features.astype(dtype), weight.astype(dtype)
+    dense = dense_on_means(features.astype(np.float64), labels, weight.astype(np.float64))
+    values = np.linalg.eigvalsh(dense)
+    truth = values[-1] / values[0]
+    monkeypatch.setattr("nccli.hessian.smallest.DENSE_SIZE", 100)
+    report = hessian.analyze(Checkpoint.from_arrays({"train": (features, labels)}, weight=weight))
+    assert report.status == "converged"
+    assert report.kappa_means_w == pytest.approx(truth, rel=1e-5)
+    assert 1e-6 * truth < report.kappa_means_w_error < 1e-3 * truth
+    assert abs(report.kappa_means_w - truth) <= report.kappa_means_w_error
+
+
+def test_no_eigenvalue_on_the_means_of_sixty_classes_is_smaller_than_what_is_found():
+    features, labels, weight = many_classes(scale=8.0, noise=0.3)
+    point = Checkpoint.from_arrays({"train": (features, labels)}, weight=weight)
+    report = hessian.analyze(point)
+    assert report.status == "converged"
+    dense = dense_on_means(features, labels, weight)
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(2, len(dense)))
+    peak = davidson.largest(
+        lambda v: v @ dense, start, wanted=1, tolerance=1e-8, max_passes=200
+    ).values_B[0]
+    smallest = peak / report.kappa_means_w
+    ones = np.eye(len(dense))
+    np.linalg.cholesky(dense - (1 - 1e-6) * smallest * ones)  # positive definite
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(dense - (1 + 1e-6) * smallest * ones)
+
+
+def test_a_smallest_eigenvalue_that_is_zero_is_found_as_zero(monkeypatch):
+    monkeypatch.setattr("nccli.hessian.smallest.DENSE_SIZE", 10)
+    features, labels, weight, bias = network(7, num_classes=5, dim=12, gain=0.15)
+    features[:, 4] = 0.0  # a dead feature
+    for dtype in (np.float64, np.float32):
+        monkeypatch.setattr("nccli.collapse.centres.SMALL", 0 if dtype == np.float32 else 2**22)
+        point = Checkpoint.from_arrays(
+            {"train": (features.astype(dtype), labels)}, weight=weight, bias=bias
+        )
+        report = hessian.analyze(point, smallest=True)
+        assert report.status == "converged"
+        assert report.lambda_min_w <= 1e-12 * report.lambda_max_w
+
+
+def all_feature_eigenvalues(features, weight):
+    p = reference.softmax_rows(features @ weight.T)
+    return np.linalg.eigvalsh(
+        np.einsum("ka,nkl,lb->nab", weight, reference.softmax_curvatures(p), weight, optimize=True)
+    )
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 6.0, 12.0])
+@pytest.mark.parametrize("top", [1, 5])
+def test_the_largest_h_eigenvalue_is_proven_where_few_rows_are_solved(monkeypatch, scale, top):
+    monkeypatch.setattr("nccli.hessian.feature_block.WORK", 10 * 60**3)
+    monkeypatch.setattr("nccli.hessian.feature_block.FEWEST", 10)
+    features, labels, weight = many_classes(scale=scale, noise=1.0, dim=20, count=600)
+    values = np.sort(all_feature_eigenvalues(features, weight).ravel())[::-1][:top]
+    point = Checkpoint.from_arrays({"train": (features, labels)}, weight=weight)
+    found = feature_block(survey(open_layer(point, "train"))[0], top)
+    assert len(found.rows) == 10
+    np.testing.assert_allclose(found.peaks_B, values, rtol=2e-4)
+    assert np.all(found.peaks_B <= values * (1 + 1e-12))
+    assert np.all(values <= found.bounds_B * (1 + 1e-12))
+    assert found.bounds_B[-1] <= found.peaks_B[-1] * 1.000101
+
+
+def test_an_early_epoch_of_sixty_classes_converges(monkeypatch):
+    monkeypatch.setattr("nccli.hessian.feature_block.WORK", 200 * 60**3)
+    features, labels, weight = many_classes(scale=1.0, noise=1.0, dim=20, count=600)
+    point = Checkpoint.from_arrays({"train": (features, labels)}, weight=weight)
+    report = hessian.analyze(point)
+    assert report.status == "converged"
+    assert 0 < report.lambda_max_h_error <= 1.0001e-4 * report.lambda_max_h
+    values = all_feature_eigenvalues(features, weight) / len(features)
+    assert report.lambda_max_h == pytest.approx(values.max(), rel=1e-12)
+
+
+def test_what_is_below_a_ceiling_is_so_for_every_row_of_a_group():
+    rng = np.random.default_rng(0)
+    factor, _ = centred_factor(rng.normal(size=(12, 7)))
+    for sharpness in (0.1, 1.0, 3.0, 9.0):
+        logits = sharpness * rng.normal(size=(40, 12))
+        p, top = softmax_rows(logits.copy())
+        values = block_eigenvalues(p, top, factor)[:, -1]
+        for row in range(40):
+            assert is_below(p[row], int(top[row]), factor, values[row] * (1 + 1e-9))
+            assert not is_below(p[row], int(top[row]), factor, values[row] * (1 - 1e-9))
+        for ceiling in np.quantile(values, [0.2, 0.5, 0.9]):
+            above, tests = exceeding(p, top, factor, ceiling * (1 + 1e-4), 10**6)
+            assert set(np.flatnonzero(values > ceiling * (1 + 1e-4))) <= set(above)
+            assert set(above) <= set(np.flatnonzero(values >= ceiling))
+            assert list(exceeding(p, top, factor, ceiling, 0)[0]) == list(range(40))
+            assert tests <= 80
+
+
+def test_a_condition_number_of_h_that_a_sample_cannot_tell_says_so(monkeypatch):
+    monkeypatch.setattr("nccli.hessian.feature_block.WORK", 500 * 5**3)
+    features, labels, weight, bias = network(1, num_classes=5, dim=3, count=900, gain=0.2)
+    point = Checkpoint.from_arrays(
+        {"train": (features, labels)}, weight=weight, bias=bias,
+        metadata=Metadata(weight_decay=1e-3, feature_decay=1e-3),
+    )  # fmt: skip
+    report = hessian.analyze(point)
+    assert report.kappa_regularised_h is None
+    assert any("kappa_regularised_h is left out: not all" in note for note in report.notes)

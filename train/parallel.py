@@ -453,7 +453,6 @@ def _work(connection: Connection, gpu: str | None) -> None:
     if gpu is not None:  # before torch is imported, which looks at it once
         os.environ[VISIBLE] = gpu
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     one_word = threading.Lock()
 
     def say(what: Event | Outcome | Exception | str) -> None:
@@ -469,14 +468,6 @@ def _work(connection: Connection, gpu: str | None) -> None:
                 say(_answer(task, lambda: stop() or connection.poll(), say))
             if stop.requested:  # by SIGTERM to this worker: now that its run is saved, obey
                 return
-
-
-def _die_with_parent() -> None:
-    # A worker that outlives a killed parent would hold its run, which someone wants to resume.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _answer(task: Task, should_stop: Callable[[], bool], on_event: OnEvent) -> Outcome | Exception:

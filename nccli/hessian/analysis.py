@@ -165,11 +165,10 @@ def _check_exact(layer: LastLayer, exact: bool) -> None:
         )
 
 
-_KNOWN = "it is known within its interval only"
-_AFTER = {
-    "lambda_max_w": "its interval holds an eigenvalue, and a larger one may be there; "
-    "kappa_regularised_w is left out; give more --max-passes",
-}
+_PERHAPS_LARGER = (
+    "its interval holds an eigenvalue, and a larger one may be there; kappa_regularised_w is left "
+    "out; give more --max-passes"
+)
 
 
 class _Measuring:
@@ -192,10 +191,12 @@ class _Measuring:
         self._bound_h = known.largest_trace_h / layer.count
         self.open: list[str] = []
 
-    def _told(self, name: str, converged: bool) -> None:
+    def _told(
+        self, name: str, converged: bool, *, why: str = "it is known within its interval only"
+    ) -> None:
         if not converged:
             self.open.append(name)
-            self._notes.append(f"{name} did not converge: {_AFTER.get(name, _KNOWN)}")
+            self._notes.append(f"{name} did not converge: {why}")
 
     def weight_block(self, top: int, *, exact: bool) -> dict[str, Any]:
         """The largest eigenvalues of the W block, and the condition number with the ridge."""
@@ -208,7 +209,7 @@ class _Measuring:
         else:
             self._top = largest(self._layer, top, known=self._known, max_passes=self._max_passes)
             values, errors, shown = self._top.values, self._top.errors, top
-        self._told("lambda_max_w", exact or self._top.converged)
+        self._told("lambda_max_w", exact or self._top.converged, why=_PERHAPS_LARGER)
         peak = float(values[0])
         kappa = None  # an eigenvalue is known, not that it is the largest
         if not self.open:
@@ -238,6 +239,11 @@ class _Measuring:
             smallest = float(found.smallest_M.min()) / count
         peak = float(peaks_B[0])
         known = not full_rank or len(found.rows) == count
+        if not known and self._penalties.features:
+            self._notes.append(
+                "kappa_regularised_h is left out: not all samples were solved, and the smallest "
+                "eigenvalue is not known"
+            )
         values: dict[str, Any] = {
             "lambda_max_h": peak,
             "lambda_max_h_error": self._bound_h - peak,
@@ -332,9 +338,12 @@ class _Measuring:
     def on_the_means(self) -> dict[str, Any]:
         """Condition of the W block on the span of the centred class means."""
         found = on_the_means(self._checkpoint, self._split, self._layer, self._notes)
-        self._told("kappa_means_w", found.converged)
+        self._told(
+            "kappa_means_w", found.converged, why="it is not known to one part in a thousand"
+        )
         return {
             "kappa_means_w": found.kappa,
+            "kappa_means_w_error": found.kappa_error,
             "rate_means_w": _rate(found.kappa),
             "nc1": found.nc1,
         }

@@ -2,10 +2,11 @@
 
 B vectors at a time, M variables, S vectors of the search space.
 
-Block Davidson without a preconditioner: the search space grows by the residuals of the wanted Ritz
-pairs, which makes it a block Krylov space, and is orthogonalised twice. scipy's eigsh forms 20
-Lanczos vectors before it asks whether it is done; from the start that the class means give, 4 to 8
-products suffice here. Multiple eigenvalues, which the collapsed optimum has, need a block.
+Block Davidson: the search space grows by the residuals of the wanted Ritz pairs and is
+orthogonalised twice. Without a preconditioner that makes it a block Krylov space. scipy's eigsh
+forms 20 Lanczos vectors before it asks whether it is done; from the start that the class means
+give, 4 to 8 products suffice here. Multiple eigenvalues, which the collapsed optimum has, need a
+block.
 """
 
 from __future__ import annotations
@@ -42,11 +43,15 @@ def largest(
     tolerance: float,
     max_passes: int,
     floor: float = 1e-13,
+    enough: float = 0.0,
+    precondition: Product | None = None,
 ) -> Ritz:
     """Return the `wanted` largest eigenpairs; tolerance is relative to each eigenvalue.
 
     start_BM: at least `wanted` vectors, which need not be orthogonal. floor: what rounding leaves
-    of a residual, relative to the largest eigenvalue. Where the residuals are still too large
+    of a residual, relative to the largest eigenvalue; enough: the same as it is.
+    precondition: what is near the inverse of the operator, for eigenvalues near zero (of minus an
+    operator that is positive). Where the residuals are still too large
     after max_passes products, the Ritz pairs are what they are: not converged.
     """
     basis_SM = orthonormal(start_BM, np.zeros((0, start_BM.shape[1])))
@@ -60,9 +65,13 @@ def largest(
         vectors_BM = turns_SB.T @ basis_SM
         residuals_BM = turns_SB.T @ images_SM - values_B[:, None] * vectors_BM
         residuals_B = np.linalg.norm(residuals_BM, axis=1)
-        enough_B = np.maximum(tolerance * values_B, floor * max(float(values_B[0]), 0.0))
+        least = max(enough, floor * max(float(values_B[0]), 0.0))
+        enough_B = np.maximum(tolerance * np.abs(values_B), least)
         open_B = residuals_B > enough_B
-        new_BM = orthonormal(residuals_BM[open_B], basis_SM)
+        further_BM = residuals_BM[open_B]
+        if precondition is not None and len(further_BM):
+            further_BM = precondition(further_BM)
+        new_BM = orthonormal(further_BM, basis_SM)
         if not open_B.any() or not len(new_BM) or passes >= max_passes:
             return Ritz(
                 values_B=values_B,
@@ -72,7 +81,7 @@ def largest(
                 converged=not open_B.any() or len(basis_SM) >= start_BM.shape[1],
             )
         if len(basis_SM) + len(new_BM) > most:  # a new search space, of the best of the old
-            kept_SB = turns_SS[:, ::-1][:, : 2 * wanted]
+            kept_SB = turns_SS[:, ::-1][:, : max(2 * wanted, most // 4)]
             basis_SM, images_SM = kept_SB.T @ basis_SM, kept_SB.T @ images_SM
             new_BM = orthonormal(new_BM, basis_SM)
         basis_SM = np.concatenate([basis_SM, new_BM])

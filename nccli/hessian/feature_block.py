@@ -17,11 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nccli.collapse.centres import squared_distances
 from nccli.collapse.spans import Span
 from nccli.hessian.curvature import complement_of_ones
 from nccli.hessian.layer import LastLayer, Numbers, feature_traces
+from nccli.hessian.majorant import exceeding
 from nccli.logits import Floats, Integers
 
 WORK = 10**9  # rows x K^3: some seconds of one core; our own limit
@@ -30,6 +32,10 @@ WIDE_RANK = 64  # above it rows are worked on one by one
 WIDE_RATIO = 1e7  # of eigenvalues, from which on singular values are taken
 ROWS_TOGETHER = 2**20  # numbers in the small matrices of the rows worked on at once
 TOGETHER = 32  # candidates for the largest eigenvalue that are solved at a time
+MARGIN = 1e-4  # above the best: what rows that were not solved are proven to lie below
+PROOF_WORK = 5 * 10**10  # tests x K R^2: some seconds of one core; our own limit
+SOLVED = 10  # tests that solving a row takes as long as
+PROOF_BYTES = 256 * 2**20  # of probabilities of the rows that a proof is tried of; our own limit
 PER_DECADE = 5  # bins of the density
 DECADES = (-40, 20)
 
@@ -44,7 +50,7 @@ class FeatureBlock:
     rank: int  # of the centred weight
     directions: int
     peaks_B: Floats  # the largest of all N rows, computed in double: between these
-    bounds_B: Floats  # and these; the same, to rounding, where it is proven
+    bounds_B: Floats  # and these; the same, to rounding or to MARGIN, where it is proven
     counts: Integers  # eigenvalues of the solved rows by bins of log10
 
     @property
@@ -226,25 +232,86 @@ def _peaks(
     """The largest of any row, and what no other exceeds: rows are solved in the order of a bound.
 
     lambda_max(W^T A W) is at most its trace, and at most sigma_max(T)^2 max_k 2 p_k (1 - p_k)
-    (Gershgorin). Rows whose bound lies below the best that were found need not be solved.
+    (Gershgorin). Rows whose bound lies below the best that were found need not be solved; of those
+    that are left after `limit`, `majorant` proves that they lie below.
     """
     distances_KK = squared_distances(layer.weight_KD)
     stretch = float(np.linalg.norm(factor_KR, 2)) ** 2 if factor_KR.size else 0.0
     parts = layer.over_rows(_bounds_part, distances_KK, stretch)
     bounds_N = np.concatenate(list(parts))
     order = np.argsort(-bounds_N)
-    candidates = np.sort(order[:limit])
-    p_MK = np.concatenate(list(layer.over_rows(_rows_part, candidates)))
-    for start in range(0, len(candidates), TOGETHER):
-        rows = order[start : min(start + TOGETHER, len(candidates))]
-        if bounds_N[rows[0]] <= best.last(wanted):
-            return best, 0.0
-        rows = rows[~np.isin(rows, best.rows_B)]  # the sample has solved these
-        chosen = p_MK[np.searchsorted(candidates, rows)]
-        if len(rows):
-            values_NR = block_eigenvalues(chosen, chosen.argmax(axis=1), factor_KR)
-            best = best.with_more(_Best.of(values_NR, rows, wanted), wanted)
-    return best, float(bounds_N[order[limit]]) if limit < len(order) else 0.0
+    rows = order[: limit + PROOF_BYTES // (8 * layer.num_classes)]
+    rows = rows[bounds_N[rows] > best.last(wanted)]
+    rest = float(bounds_N[order[len(rows)]]) if len(rows) < len(order) else 0.0
+    search = _Search(layer, factor_KR, best, rows, bounds_N[rows], wanted)
+    search.solve(limit)
+    proven = search.prove() if search.bound else 0.0
+    last = search.best.last(wanted)
+    return search.best, max(proven, rest if rest > last else 0.0)
+
+
+class _Search:
+    """Rows in the order of a bound, largest first, among which the best are looked for."""
+
+    def __init__(
+        self,
+        layer: LastLayer,
+        factor_KR: Floats,
+        best: _Best,
+        rows_M: Integers,
+        bounds_M: Floats,
+        wanted: int,
+    ) -> None:
+        self.best, self._wanted, self._factor_KR = best, wanted, factor_KR
+        self._rows_M, self._bounds_M = rows_M, bounds_M
+        in_file = np.argsort(rows_M)
+        sorted_MK = np.concatenate(list(layer.over_rows(_rows_part, rows_M[in_file])))
+        self._p_MK = np.empty_like(sorted_MK)
+        self._p_MK[in_file] = sorted_MK
+        self._top_M = self._p_MK.argmax(axis=1)
+        self._open = np.arange(len(rows_M))  # places of rows of which nothing is known
+
+    @property
+    def bound(self) -> float:
+        """What no open row exceeds; 0 where that is not more than the best."""
+        bound = float(self._bounds_M[self._open[0]]) if len(self._open) else 0.0
+        return bound if bound > self.best.last(self._wanted) else 0.0
+
+    def solve(self, limit: int) -> None:
+        """Solve up to `limit` rows, until none that is open may be among the best."""
+        for start in range(0, limit, TOGETHER):
+            if self.bound:
+                self._solve(min(TOGETHER, limit - start))
+
+    def _solve(self, count: int) -> None:
+        places, self._open = self._open[:count], self._open[count:]
+        places = places[self._new(places)]
+        if len(places):
+            values_NR = block_eigenvalues(self._p_MK[places], self._top_M[places], self._factor_KR)
+            more = _Best.of(values_NR, self._rows_M[places], self._wanted)
+            self.best = self.best.with_more(more, self._wanted)
+
+    def _new(self, places: Integers) -> NDArray[np.bool_]:
+        """Whether each row is none that the best belong to: the sample has solved these."""
+        return ~np.isin(self._rows_M[places], self.best.rows_B)
+
+    def prove(self) -> float:
+        """What no open row exceeds: a bit more than the best, unless proofs take too long.
+
+        Rows that it does not hold for are solved, more and more at a time.
+        """
+        rank = self._factor_KR.shape[1]
+        tests, together = PROOF_WORK // (self._factor_KR.size * rank), TOGETHER
+        self._open = self._open[self._new(self._open)]
+        while True:
+            ceiling = self.best.last(self._wanted) * (1.0 + MARGIN)
+            p_MK, top_M = self._p_MK[self._open], self._top_M[self._open]
+            above, taken = exceeding(p_MK, top_M, self._factor_KR, ceiling, tests)
+            self._open, tests = self._open[above], tests - taken
+            if not len(above) or tests <= 0:
+                return max(ceiling, self.bound)
+            self._solve(together)
+            tests, together = tests - SOLVED * together, 2 * together
 
 
 def _bounds_part(layer: LastLayer, span: Span, distances_KK: Floats, stretch: float) -> Floats:

@@ -15,7 +15,7 @@ from nccli.checkpoint import Checkpoint
 from nccli.collapse.centres import Centres
 from nccli.errors import ContentError
 from nccli.hessian.layer import LastLayer
-from nccli.hessian.smallest import extremes, is_small
+from nccli.hessian.smallest import Extremes, extremes, is_small
 
 MAX_WORK = 5 * 10**8  # N K R of the iteration for the smallest eigenvalue; our own limit
 MAX_BYTES = 512 * 2**20  # of projected features and probabilities kept; our own limit
@@ -23,10 +23,16 @@ MAX_BYTES = 512 * 2**20  # of projected features and probabilities kept; our own
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnTheMeans:
-    """What the class means tell: the condition number there, and how far the split collapsed."""
+    """What the class means tell: the condition number there, and how far the split collapsed.
+
+    kappa_error: the condition number lies within so much of kappa, if the smallest eigenvalue is
+    that which the residual tells of; None where zero is not ruled out. converged: it is known to
+    1e-3 of itself, or as well as rounding of the largest eigenvalue lets it.
+    """
 
     kappa: float | None
     nc1: float | None
+    kappa_error: float | None = None
     converged: bool = True
 
 
@@ -60,5 +66,18 @@ def on_the_means(
     if found.smallest <= found.largest * size * np.finfo(np.float64).eps:
         notes.append("kappa_means_w is above 1e13, beyond what float64 can tell")
         return OnTheMeans(kappa=None, nc1=collapsed.nc1)
-    kappa = found.largest / found.smallest
-    return OnTheMeans(kappa=kappa, nc1=collapsed.nc1, converged=found.converged)
+    kappa_error = _ratio_error(found)
+    return OnTheMeans(
+        kappa=found.largest / found.smallest,
+        nc1=collapsed.nc1,
+        kappa_error=kappa_error,
+        converged=found.converged and kappa_error is not None,
+    )
+
+
+def _ratio_error(found: Extremes) -> float | None:
+    """How far the ratio of two intervals reaches: above, which is further than below."""
+    low = found.smallest - found.smallest_error
+    if low <= 0:
+        return None
+    return (found.largest + found.largest_error) / low - found.largest / found.smallest

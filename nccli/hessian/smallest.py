@@ -1,37 +1,41 @@
 """The smallest eigenvalue of the W block on (1-perp) x R^X, where the softmax is not flat.
 
-N samples, K classes, J = K - 1, X variables of a class.
+N samples, K classes, J = K - 1, X variables of a class, G groups of samples, B vectors at a time.
 
-Dense where the matrix is small. Else scipy's LOBPCG, preconditioned by the Kronecker factors
-mean(A_i) x mean(h_i h_i^T) (KFAC; Martens and Grosse 2015), without which it does not get there:
-the smallest eigenvalue lies orders of magnitude below the largest.
+Dense where the matrix is small. Else Davidson's method with a preconditioner (`inverse`), without
+which it does not get there: the smallest eigenvalue lies orders of magnitude below the largest.
 """
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, lobpcg
 
-from nccli.collapse.spans import Span
+from nccli.hessian import davidson, inverse
 from nccli.hessian.curvature import complement_of_ones
 from nccli.hessian.dense import dense_block, projected
+from nccli.hessian.inverse import Inverse
 from nccli.hessian.layer import LastLayer
 from nccli.hessian.weight_block import largest, weight_product
 from nccli.logits import Floats
 
-DENSE_SIZE = 2_500  # a dense eigendecomposition of this size takes seconds
-DENSE_WORK = 4 * 10**11  # multiplications that forming the matrix may take
-BLOCK = 4  # vectors that LOBPCG works on: neighbours of the wanted one speed it up
-MAX_ITERATIONS = 200
-TOLERANCE = 1e-9  # of the residual, relative to the largest eigenvalue
+DENSE_SIZE = 1_000  # a dense eigendecomposition of this size takes a fraction of a second
+DENSE_WORK = 5 * 10**10  # multiplications that forming the matrix may take: some seconds
+STARTS = 4  # vectors that the search begins with
+MAX_STEPS = 300
+TOLERANCE = 1e-4  # of the residual, relative to the smallest eigenvalue
+CONVERGED = 1e-3  # the same: what is called converged
+FLOOR = 1e-13  # of the residual, relative to the largest eigenvalue: what rounding leaves in double
+NOISE = 4.0  # times the rounding of a product in single: residuals below it say nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extremes:
-    """Both ends of a spectrum on (1-perp) x R^X; each interval holds an eigenvalue."""
+    """Both ends of a spectrum on (1-perp) x R^X; each interval holds an eigenvalue.
+
+    converged: both are known to 1e-3 of themselves, or to rounding of the largest.
+    """
 
     smallest: float
     smallest_error: float
@@ -54,95 +58,75 @@ def extremes(layer: LastLayer, basis_XR: Floats | None = None) -> Extremes:
     """
     if is_small(layer, layer.width if basis_XR is None else basis_XR.shape[1]):
         values = np.linalg.eigvalsh(dense_block(layer, basis_XR))
-        error = len(values) * np.finfo(np.float64).eps * float(values[-1])
+        rounding = len(values) * float(np.finfo(np.float64).eps) * float(values[-1])
         return Extremes(
-            smallest=float(values[0]), smallest_error=error,
-            largest=float(values[-1]), largest_error=error, converged=True,
+            smallest=float(values[0]), smallest_error=rounding,
+            largest=float(values[-1]), largest_error=rounding, converged=True,
         )  # fmt: skip
-    layer = layer if basis_XR is None else projected(layer.precise, basis_XR)
+    if basis_XR is not None:  # projected in double: products in single lose nothing by it
+        layer = replace(projected(layer.precise, basis_XR), dtype=layer.dtype)
     top = largest(layer)
-    return _iterative(layer.precise, float(top.values[0]), float(top.errors[0]), top.converged)
-
-
-def _iterative(layer: LastLayer, peak: float, peak_error: float, converged: bool) -> Extremes:
-    basis_KJ = complement_of_ones(layer.num_classes)
-    directions, width = basis_KJ.shape[1], layer.width
-    size = directions * width
-
-    def product(flat_MB: Floats) -> Floats:
-        vectors_BJX = flat_MB.reshape(size, -1).T.reshape(-1, directions, width)
-        images_BKX = weight_product(layer, np.matmul(basis_KJ, vectors_BJX))
-        images_MB: Floats = np.matmul(basis_KJ.T, images_BKX).reshape(-1, size).T
-        return images_MB
-
-    classes_J, classes_JJ, inputs_X, inputs_XX = _factors(layer, basis_KJ)
-    scales_JX = classes_J[:, None] * inputs_X[None, :]
-    scales_JX = np.maximum(scales_JX, np.finfo(np.float64).eps * max(peak, 1e-300))
-
-    def precondition(flat_MB: Floats) -> Floats:
-        vectors_BJX = flat_MB.reshape(size, -1).T.reshape(-1, directions, width)
-        turned = classes_JJ.T @ vectors_BJX @ inputs_XX / scales_JX
-        return (classes_JJ @ turned @ inputs_XX.T).reshape(-1, size).T
-
-    order = np.argsort(scales_JX, axis=None)[:BLOCK]
-    rows, columns = np.unravel_index(order, scales_JX.shape)
-    start_MB = np.stack(
-        [
-            np.outer(classes_JJ[:, j], inputs_XX[:, x]).ravel()
-            for j, x in zip(rows, columns, strict=True)
-        ],
-        axis=1,
-    )
-    operator = LinearOperator((size, size), matvec=product, matmat=product, dtype=np.float64)
-    helper = LinearOperator(
-        (size, size), matvec=precondition, matmat=precondition, dtype=np.float64
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where it stops early: the residual says so
-        _, vectors_MB = lobpcg(
-            operator,
-            start_MB,
-            M=helper,
-            largest=False,
-            maxiter=MAX_ITERATIONS,
-            tol=TOLERANCE * peak,
-        )
-    basis_MB: Floats = np.linalg.qr(vectors_MB)[0].astype(np.float64)
-    images_MB = product(basis_MB)
-    values_B, turns_BB = np.linalg.eigh(basis_MB.T @ images_MB)
-    value = float(values_B[0])
-    residual_M = images_MB @ turns_BB[:, 0] - value * (basis_MB @ turns_BB[:, 0])
-    error = float(np.linalg.norm(residual_M)) + 4 * float(np.finfo(np.float64).eps) * peak
+    peak = float(top.values[0])
+    value, error = _Search(layer, peak).smallest() if peak > 0 else (0.0, 0.0)
     return Extremes(
         smallest=value,
         smallest_error=error,
         largest=peak,
-        largest_error=peak_error,
-        converged=converged and error <= max(10 * TOLERANCE * peak, 1e-3 * abs(value)),
+        largest_error=float(top.errors[0]),
+        converged=top.converged and error <= max(CONVERGED * abs(value), 10 * FLOOR * peak),
     )
 
 
-def _factors(layer: LastLayer, basis_KJ: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Eigenvalues and vectors of V^T mean(A_i) V and of mean(h_i h_i^T)."""
-    curvature_KK = np.zeros((layer.num_classes, layer.num_classes))
-    moments_XX = np.zeros((layer.width, layer.width))
-    size = curvature_KK.nbytes + moments_XX.nbytes
-    for part_KK, part_XX in layer.over_rows(_factors_part, partial_bytes=size):
-        curvature_KK += part_KK
-        moments_XX += part_XX
-    classes = np.linalg.eigh(basis_KJ.T @ curvature_KK @ basis_KJ / layer.count)
-    inputs = np.linalg.eigh(moments_XX / layer.count)
-    return (
-        np.maximum(classes.eigenvalues, 0), classes.eigenvectors,
-        np.maximum(inputs.eigenvalues, 0), inputs.eigenvectors,
-    )  # fmt: skip
+class _Search:
+    """Davidson's method for the smallest eigenvalue: in single as far as it goes, then in double.
 
+    Vectors are (B, J X): a variable for every direction of 1-perp, which is not flat.
+    """
 
-def _factors_part(layer: LastLayer, span: Span) -> tuple[Floats, Floats]:
-    curvature_KK = np.zeros((layer.num_classes, layer.num_classes))
-    moments_XX = np.zeros((layer.width, layer.width))
-    for block in layer.blocks(span):
-        p_NK = block.probabilities_NK
-        curvature_KK += np.diag(p_NK.sum(axis=0)) - p_NK.T @ p_NK
-        moments_XX += block.inputs_NX.T @ block.inputs_NX
-    return curvature_KK, moments_XX
+    def __init__(self, layer: LastLayer, peak: float) -> None:
+        self._layer, self._peak = layer, peak
+        self._basis_KJ = complement_of_ones(layer.num_classes)
+        self._inverse: Inverse = inverse.of(layer, self._basis_KJ)
+
+    def smallest(self) -> tuple[float, float]:
+        """The Rayleigh quotient in double of the vector that was found, and its residual."""
+        start_BM = self._inverse.flattest(STARTS)
+        random_BM = np.random.default_rng(0).standard_normal((1, start_BM.shape[1]))
+        start_BM = np.concatenate([start_BM, random_BM])  # so that no direction is missed
+        if self._layer.dtype != np.float64:
+            start_BM = self._found(self._layer, start_BM, self._noise(start_BM[:1]))
+            value, error = self._certified(start_BM[:1])
+            if error <= CONVERGED * value:
+                return value, error
+        return self._certified(self._found(self._layer.precise, start_BM, 0.0)[:1])
+
+    def _found(self, layer: LastLayer, start_BM: Floats, noise: float) -> Floats:
+        """The vector that was found, and those that it began with."""
+        found = davidson.largest(
+            lambda vectors_BM: -self._product(layer, vectors_BM),
+            start_BM,
+            wanted=1,
+            tolerance=TOLERANCE,
+            max_passes=MAX_STEPS,
+            enough=max(noise, FLOOR * self._peak),
+            precondition=self._inverse.times,
+        )
+        return np.concatenate([found.vectors_BM, start_BM])
+
+    def _product(self, layer: LastLayer, vectors_BM: Floats) -> Floats:
+        vectors_BJX = vectors_BM.reshape(len(vectors_BM), self._basis_KJ.shape[1], layer.width)
+        images_BKX = weight_product(layer, np.matmul(self._basis_KJ, vectors_BJX))
+        images_BM: Floats = np.matmul(self._basis_KJ.T, images_BKX).reshape(vectors_BM.shape)
+        return images_BM
+
+    def _noise(self, vector_1M: Floats) -> float:
+        """How far rounding in single moves the image of a vector."""
+        exact_1M = self._product(self._layer.precise, vector_1M)
+        return NOISE * float(np.linalg.norm(self._product(self._layer, vector_1M) - exact_1M))
+
+    def _certified(self, vector_1M: Floats) -> tuple[float, float]:
+        vector_1M = vector_1M / np.linalg.norm(vector_1M)
+        image_1M = self._product(self._layer.precise, vector_1M)
+        value = float(np.vdot(vector_1M, image_1M))
+        error = float(np.linalg.norm(image_1M - value * vector_1M))
+        return value, error + 4 * float(np.finfo(np.float64).eps) * self._peak
