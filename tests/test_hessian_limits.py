@@ -187,7 +187,7 @@ def test_papyans_parts_are_those_of_the_definition():
         assert getattr(report, f"trace_w_{name}") == pytest.approx(value, rel=1e-9), name
 
 
-def test_lobpcg_finds_the_smallest_eigenvalue_that_the_dense_matrix_has(monkeypatch):
+def test_the_iteration_finds_the_smallest_eigenvalue_that_the_dense_matrix_has(monkeypatch):
     point = checkpoint(7, test=False, num_classes=5, dim=12, count=300, gain=0.15)
     layer, _ = survey(open_layer(point, "train"))
     dense = extremes(layer)
