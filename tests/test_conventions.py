@@ -144,7 +144,7 @@ def test_the_full_table_has_every_row_and_says_once_whose_words_it_speaks(name):
 )
 def test_the_brief_table_has_nc1_to_nc4_of_the_convention(name, headings):
     point = checkpoint(3)
-    results = [collapse.analyze(point, path=f"run/{index}.h5") for index in range(5)]
+    results = [collapse.analyze(point, path=f"run/epoch-{index:05}.h5") for index in range(5)]
     lines = printed(results, name).splitlines()
     header = next(line for line in lines if line.startswith("epoch"))
     assert headings in " ".join(header.split())
@@ -176,3 +176,13 @@ def test_intervals_and_floors_are_scaled_with_the_number_they_belong_to():
         one, two = plain["intervals"]["nc1"][end], scaled["intervals"]["nc1"][end]
         assert two == pytest.approx(5 * one)
     assert scaled["intervals"]["nc3"] == plain["intervals"]["nc3"]
+
+
+def test_loose_files_are_named_in_the_brief_table():
+    point = checkpoint(3)
+    paths = ["some/one.h5", "some/two.h5", "other/one.h5"]
+    results = [collapse.analyze(point, path=path) for path in paths]
+    text = printed(results, None)
+    assert text.count("one.h5") == 2
+    assert "two.h5" in text
+    assert "other/one.h5" in text  # the only one of its folder: in the heading
