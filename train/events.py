@@ -18,6 +18,7 @@ class Event:
     epoch: int
     epochs: int
     warning: str | None = None
+    needs: int | None = None  # bytes of the checkpoints that it is going to write, as it begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,11 +186,13 @@ class Experiment:
             raise TrainingError(
                 f"{words} do not fit: {file_size(free)} are free",
                 source=self.path,
-                remedy="save fewer epochs (--save-epochs log:10), --dtype float16, "
-                "--no-save-logits, or --out on another disk",
+                remedy="save fewer epochs (as log:10), as float16 or without logits, or write to "
+                "another disk",
             )
+        note = None
         if left * one > TOLD_BYTES:
-            self._tell(note=f"{words}: {file_size(left * one)} in all, {file_size(free)} are free")
+            note = f"{words}: {file_size(left * one)} in all, {file_size(free)} are free"
+        self._tell(note=note, needs=left * one)
 
     def train(self, stop: Callable[[], bool]) -> None:
         """Train to the last epoch; raises KeyboardInterrupt when asked to stop."""
@@ -313,13 +315,16 @@ class Experiment:
         self.problems[what] = f"could not save {what} ({error.strerror or error})"
         self._tell(warning=f"{self.path}: {self.problems[what]}; training goes on")
 
-    def _tell(self, *, warning: str | None = None, note: str | None = None) -> None:
+    def _tell(
+        self, *, warning: str | None = None, note: str | None = None, needs: int | None = None
+    ) -> None:
         self.on_event(
             Event(
                 run=self.path.name,
                 epoch=self.epoch,
                 epochs=self.settings.epochs,
                 warning=warning if note is None else f"{self.path}: {note}",
+                needs=needs,
             )
         )
 
@@ -417,7 +422,8 @@ def _memory_errors(path: Path) -> Iterator[None]:
         raise TrainingError(
             "not enough memory",
             source=path,
-            remedy="a smaller --batch-size or network, fewer --jobs, or fewer --train-count",
+            remedy="a smaller batch or network, fewer runs side by side (--jobs), or fewer "
+            "training images",
         ) from None
 
 

@@ -27,6 +27,7 @@ from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest, continuation
 from train.place import Place, started_by_torchrun
 from train.rundir import Standing, finished_words, standing
+from train.space import SpaceWatch
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.2  # how soon a Ctrl-C is passed on to the workers
@@ -97,7 +98,8 @@ def run_all(
     _check_names(tasks)
     # of several processes of torchrun the first decides, for all, run by run
     together = started_by_torchrun()
-    waiting = [task for task in tasks if together or not _already_done(task, tell)]
+    waiting = [task for task in tasks if together or not _ended_before(task, tell)]
+    on_event = SpaceWatch(out, runs=len(waiting), on_event=on_event)
     with StopRequest() as stop:
         if scheduler is not None:
             from train.on_cluster import run_on_cluster  # brings distributed in
@@ -133,8 +135,13 @@ def _check_names(tasks: list[Task]) -> None:
         raise UsageError(f"two runs would be called '{name}'", remedy="name each choice once")
 
 
-def _already_done(task: Task, tell: OnOutcome) -> bool:
-    found = standing(task.path, task.settings, resume=task.resume, overwrite=task.overwrite)
+def _ended_before(task: Task, tell: OnOutcome) -> bool:
+    """Whether nothing is to be done for a run, finished or damaged; then it is told."""
+    try:
+        found = standing(task.path, task.settings, resume=task.resume, overwrite=task.overwrite)
+    except InputError as error:  # its run.json cannot be read; the other runs can be trained
+        tell(Outcome(path=task.path, ending="failed", message=str(error)))
+        return True
     if found is not Standing.FINISHED:
         return False
     tell(_skipped(task))

@@ -46,7 +46,7 @@ def stored(capture: Capture, *, dtype: str, source: Path) -> Capture:
             raise TrainingError(
                 f"features or weights overflow {to}, or are not numbers",
                 source=source,
-                remedy="save with a wider --dtype, or lower the learning rate",
+                remedy="save in a wider dtype (float32), or lower the learning rate",
             )
         return narrow
 

@@ -515,7 +515,7 @@ def test_features_that_overflow_the_saved_type_are_an_error_not_an_infinity(tmp_
         return found
 
     monkeypatch.setattr(experiment.Classification, "capture", large)
-    with pytest.raises(TrainingError, match=r"overflow float16.*; save with a wider --dtype"):
+    with pytest.raises(TrainingError, match=r"overflow float16.*; save in a wider dtype"):
         train(tiny(dtype="float16"), tmp_path / "run")
     assert status(tmp_path / "run") == "failed"
 
@@ -538,7 +538,7 @@ def test_too_little_memory_is_one_line_and_a_readable_run(error, whole, tmp_path
         return run_epoch(self, epoch)
 
     monkeypatch.setattr(experiment.Classification, "run_epoch", hungry)
-    with pytest.raises(TrainingError, match="run: not enough memory; a smaller --batch-size"):
+    with pytest.raises(TrainingError, match="run: not enough memory; a smaller batch"):
         train(SETTINGS, tmp_path / "run")
     assert status(tmp_path / "run") == "failed"
     monkeypatch.undo()
@@ -576,7 +576,8 @@ def test_the_space_is_told_before_the_start_and_must_be_there(tmp_path, monkeypa
 def test_fewer_features_than_a_simplex_needs_are_told(tmp_path):
     events = []
     train(tiny(width=4), tmp_path / "run", on_event=events.append)
-    assert "d = 4 features are fewer than K - 1 = 9" in events[0].warning
+    (warning,) = [event.warning for event in events if event.warning]
+    assert "d = 4 features are fewer than K - 1 = 9" in warning
 
 
 def test_a_bug_is_recorded_as_a_failure_and_raised(tmp_path, monkeypatch):

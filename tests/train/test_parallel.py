@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from tiny import contents, start, tiny, train, wait_for
 
 from nccli.errors import Interrupted, UsageError
 from nccli.runs import checkpoint_path, read_run
-from train import parallel
+from train import parallel, space
 from train.config import Settings
+from train.loop import Classification
 from train.parallel import default_jobs, run_all
 from train.place import Place
+from train.snapshot import checkpoint_bytes
 
 LS = {"loss": "label-smoothing", "label_smoothing": 0.1}
 
@@ -50,6 +53,41 @@ def test_with_resume_finished_runs_are_skipped_and_the_others_done(tmp_path):
         ("skipped", "finished already"),
         ("finished", None),
     ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_whose_run_json_is_damaged_fails_alone(tmp_path, jobs):
+    (tmp_path / tiny().name).mkdir()
+    (tmp_path / tiny().name / "run.json").write_text("{")
+    heard = []
+    settings = [tiny(), tiny(seed=1), tiny(seed=2)]
+    outcomes = run_all(settings, tmp_path, resume=True, jobs=jobs, on_outcome=heard.append)
+    assert [outcome.ending for outcome in outcomes] == ["failed", "finished", "finished"]
+    assert f"{tiny().name}/run.json: " in outcomes[0].message
+    assert "delete the run's directory" in outcomes[0].message
+    assert sorted(outcome.path for outcome in heard) == sorted(one.path for one in outcomes)
+    assert (tmp_path / tiny().name / "run.json").read_text() == "{"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_runs_that_do_not_fit_on_the_disk_together_are_warned_of_once(tmp_path, monkeypatch, jobs):
+    told = checkpoint_bytes(Classification(tiny()).sizes(), tiny().dtype) * len(tiny().save_epochs)
+    settings = [tiny(seed=seed) for seed in range(3)]
+    used = namedtuple("used", "free")
+    for factor in (2.9, 3.1):
+        free = round(factor * told)
+        monkeypatch.setattr(space.shutil, "disk_usage", lambda _, free=free: used(free))
+        events = []
+        out = tmp_path / str(factor)
+        out.mkdir()
+        outcomes = run_all(settings, out, jobs=jobs, on_event=events.append)
+        assert {outcome.ending for outcome in outcomes} == {"finished"}
+        warnings = [event.warning for event in events if event.warning]
+        if factor > 3:
+            assert warnings == []
+        else:
+            (warning,) = warnings
+            assert warning.startswith(f"{out}: the 3 runs will write about 1.56 MB, 1.51 MB are")
 
 
 def test_nothing_starts_where_one_of_the_runs_exists_already(tmp_path):

@@ -126,7 +126,7 @@ def _check(found: Images, settings: Settings, root: Path) -> None:
     if settings.batch_size > count:
         raise UsageError(
             f"the batch size is {settings.batch_size:,}, and there are {count:,} training images",
-            remedy="give a smaller --batch-size",
+            remedy="make the batch smaller",
         )
 
 
