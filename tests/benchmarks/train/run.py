@@ -3,8 +3,8 @@
 Ratios are taken side by side, contenders in turn within one process; the best of several rounds
 counts. On a CPU: the laptop's digits against a bare loop over the same tensors, and the plain
 PyTorch loop with a DataLoader. On a GPU (`--device cuda`): ResNet-18 and ResNet-50 on data of
-CIFAR-10's size, with and without a CUDA graph and torch.compile, two runs side by side, and the
-plain loop.
+CIFAR-10's size, with and without a CUDA graph and torch.compile, one run and several side by side,
+captures, and the plain loop.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -164,35 +165,41 @@ def side_by_side(trainers: list[Classification]) -> Callable[[], object]:
     return epochs
 
 
-def gpu(count: int, models: list[str]) -> None:
-    """Images a second of the paper's networks."""
+def gpu(count: int, models: list[str], together: list[int]) -> None:
+    """Images a second of the paper's networks, of so many runs side by side."""
     data = random_images(count)
     for model in models:
-
-        def trainer(**ways: bool) -> Classification:
-            return Classification(settings, device="cuda", data=data, **ways)  # noqa: B023
-
         settings = make_settings(data="cifar10", model=model, epochs=1, precision="bfloat16")
-        ways: dict[str, list[Classification]] = {
-            "eager": [trainer()],
-            "one CUDA graph": [trainer(graphs=True)],
-            "one CUDA graph, compiled": [trainer(graphs=True, compiled=True)],
-            "two runs side by side": [trainer(graphs=True) for _ in range(2)],
-            "two runs side by side, compiled": [
-                trainer(graphs=True, compiled=True) for _ in range(2)
-            ],
-        }
-        runs = {name: finished(side_by_side(trainers)) for name, trainers in ways.items()}
-        found = best(runs, rounds=2)
-        for name, seconds in found.items():
-            rate = len(ways[name]) * count / seconds
-            row(f"{model}, batch 128, {name}", f"{rate:,.0f} images/s")
-        capture = best({"capture": finished(ways["eager"][0].capture)}, rounds=2)["capture"]
-        row(f"{model}: a capture of {count * 6 // 5:,} images", f"{capture:.2f} s")
+
+        def trainers(number: int = 1, /, **ways: bool) -> list[Classification]:
+            return [
+                Classification(settings, device="cuda", data=data, **ways)  # noqa: B023
+                for _ in range(number)
+            ]
+
+        found = {"eager": rate(trainers())}
+        for number in together:
+            runs = "one CUDA graph" if number == 1 else f"{number} runs side by side"
+            found[runs] = rate(trainers(number, graphs=True))
+            found[f"{runs}, compiled"] = rate(trainers(number, graphs=True, compiled=True))
+        for name, images in found.items():
+            row(f"{model}, batch 128, {name}", f"{images:,.0f} images/s")
+        for dtype in ("float16", "float32"):
+            (one,) = trainers()
+            one.settings = replace(settings, dtype=dtype)
+            seconds = best({"": finished(one.capture)}, rounds=2)[""]
+            row(f"{model}: a capture of {count * 6 // 5:,} images as {dtype}", f"{seconds:.2f} s")
         if model == models[0]:
-            plain = best({"": finished(plain_epoch(ways["eager"][0], workers=8))}, rounds=1)[""]
-            ratio = plain / found["one CUDA graph, compiled"]
-            row(f"{model}: the plain loop, float32, takes", f"{ratio:.1f}x as long", ">= 8x")
+            seconds = best({"": finished(plain_epoch(trainers()[0], workers=8))}, rounds=1)[""]
+            ratio = max(found[name] for name in found if "side" not in name) * seconds / count
+            row(f"{model}: the plain loop, float32", f"{count / seconds:,.0f} images/s")
+            row(f"{model}: it takes, against the best single run", f"{ratio:.1f}x as long", ">= 8x")
+
+
+def rate(trainers: list[Classification]) -> float:
+    """Images a second of some runs side by side, together."""
+    seconds = best({"": finished(side_by_side(trainers))}, rounds=2)[""]
+    return sum(trainer.feed.counts["train"] for trainer in trainers) / seconds
 
 
 def main() -> None:
@@ -201,10 +208,14 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--count", type=int, default=50_000, help="images on a GPU")
     parser.add_argument("--models", default="resnet18,resnet50", help="on a GPU")
+    parser.add_argument("--together", default="1,2,3,4", help="runs side by side on a GPU")
     asked = parser.parse_args()
     name = torch.cuda.get_device_name() if asked.device == "cuda" else platform.machine()
     print(f"torch {torch.__version__} on {name}, {time.strftime('%Y-%m-%d')}\n")
-    laptop() if asked.device == "cpu" else gpu(asked.count, asked.models.split(","))
+    if asked.device == "cpu":
+        laptop()
+    else:
+        gpu(asked.count, asked.models.split(","), [int(one) for one in asked.together.split(",")])
 
 
 if __name__ == "__main__":
