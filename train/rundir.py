@@ -121,8 +121,8 @@ def _check_same_settings(path: Path, record: dict[str, Any], settings: Settings)
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise UsageError(
-                f"cannot resume with another {name.replace('_', ' ')}: the run has "
-                f"{before.get(name)}, now given {now.get(name)}",
+                f"cannot resume with {name.replace('_', ' ')} {now.get(name)}: the run has "
+                f"{before.get(name)}",
                 source=path,
                 remedy="repeat the run's own settings, or write elsewhere with --out",
             )

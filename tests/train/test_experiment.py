@@ -484,10 +484,10 @@ def test_resume_and_overwrite_exclude_each_other(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.2}, "another learning rate: the run has 0.1, now given 0.2; repeat"),
-        ({"width": 16}, "another width: the run has 12, now given 16"),
-        ({"dtype": "float16"}, "another dtype: the run has float32, now given float16"),
-        ({"save_epochs": (4,)}, r"another save epochs: the run has \[1, 3, 4\], now given \[4\]"),
+        ({"learning_rate": 0.2}, "with learning rate 0.2: the run has 0.1; repeat"),
+        ({"width": 16}, "with width 16: the run has 12"),
+        ({"dtype": "float16"}, "with dtype float16: the run has float32"),
+        ({"save_epochs": (4,)}, r"with save epochs \[4\]: the run has \[1, 3, 4\]"),
     ],
 )
 def test_resuming_with_other_settings_names_what_differs(changes, message, tmp_path):
