@@ -25,11 +25,10 @@ from train.catalogue import DATA_SETS
 from train.config import Settings
 from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest, continuation
-from train.place import Place, started_by_torchrun
+from train.place import VISIBLE, Place, gpus, started_by_torchrun
 from train.rundir import Standing, finished_words, standing
 from train.space import SpaceWatch
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.2  # how soon a Ctrl-C is passed on to the workers
 _TAKEN = "taken"  # a worker's first word on a run
 
@@ -436,13 +435,6 @@ def _death_told() -> Iterator[None]:
         yield
     except (EOFError, OSError) as error:
         raise WorkerDied(str(error)) from None
-
-
-def gpus() -> list[str]:
-    """Return the GPUs that may be used, by the names that CUDA_VISIBLE_DEVICES takes."""
-    if VISIBLE in os.environ:
-        return [name for name in os.environ[VISIBLE].split(",") if name.strip()]
-    return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 def _gpu_slots(place: Place, workers: int, per_gpu: int) -> list[str | None]:

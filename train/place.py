@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from train.words import check_choice
 AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda")
 NVIDIA = Path("/dev/nvidiactl")  # there where a driver is; asking torch would cost two seconds
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,18 @@ class Place:
     @property
     def wants_gpu(self) -> bool:
         """Whether a GPU will be used where the driver's word can be taken."""
-        return self.device == "cuda" or (self.device == AUTO and NVIDIA.exists())
+        return self.device == "cuda" or (self.device == AUTO and NVIDIA.exists() and bool(gpus()))
+
+
+def gpus() -> list[str]:
+    """Return the GPUs that may be used, by the names that CUDA_VISIBLE_DEVICES takes.
+
+    As CUDA does, up to the first name that is none: with -1, or nothing, GPUs are hidden.
+    """
+    if VISIBLE in os.environ:
+        names = [name.strip() for name in os.environ[VISIBLE].split(",")]
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
+    return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 def started_by_torchrun() -> bool:

@@ -16,6 +16,7 @@ from tiny import contents, start, tiny, train, wait_for
 from nccli.errors import Interrupted, UsageError
 from nccli.runs import checkpoint_path, read_run
 from train import parallel, space
+from train import place as place_of_runs
 from train.config import Settings
 from train.loop import Classification
 from train.parallel import default_jobs, run_all
@@ -140,6 +141,19 @@ def test_runs_share_a_gpu_that_replays_their_graphs(monkeypatch, changes, place,
         command="nccli train",
     )
     assert parallel._share_a_gpu([task, task]) is shared
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [("", []), ("-1", []), ("0,-1,1", ["0"]), ("MIG-7d, 3", ["MIG-7d", "3"])],
+)
+def test_a_hidden_gpu_is_not_counted_on(tmp_path, monkeypatch, visible, names):
+    """Else runs would be set up for a GPU, in bfloat16, and trained on the CPU."""
+    monkeypatch.setattr(place_of_runs, "NVIDIA", tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert place_of_runs.gpus() == names
+    assert Place().wants_gpu is bool(names)
+    assert not Place(device="cpu").wants_gpu
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
