@@ -7,6 +7,7 @@ anywhere, a run goes on from the last resume state and makes the same lines and 
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import math
@@ -36,7 +37,7 @@ from train.events import Event, OnEvent, ignore
 from train.graphs import TURN
 from train.interrupt import StopRequest, continuation
 from train.loop import Capture, Classification, Trainer
-from train.memory import keep_freed_memory
+from train.memory import is_out_of_memory, keep_freed_memory
 from train.place import Place
 from train.publisher import Background, Inline
 from train.rundir import RESUME_FILE, Log, Record, Standing
@@ -139,7 +140,9 @@ def restored_epoch(path: Path, trainer: Trainer) -> int:
         state = torch.load(state_file, map_location="cpu", weights_only=True)
         trainer.restore(state["trainer"])
         return int(state["epoch"])
-    except Exception as error:  # noqa: BLE001 (a damaged byte makes the unpickler raise anything)
+    except Exception as error:  # a damaged byte makes the unpickler raise anything
+        if is_out_of_memory(error):
+            raise
         raise _damaged(state_file, error) from None
 
 
@@ -368,7 +371,10 @@ def make_trainer(
         raise UsageError("--compile is for runs of one process", remedy="leave out torchrun")
     data = load_data(settings, root=place.data_root, download=place.download)
     graphs = place.cuda_graph and device == "cuda" and team.alone and not data.files
-    with TURN if graphs else contextlib.nullcontext():
+    with TURN if device == "cuda" else contextlib.nullcontext():
+        # Trainers of runs that have ended are cycles, which else hold their part of the GPU until
+        # the interpreter comes to look for them: lack of memory there does not call it.
+        gc.collect()
         return Classification(
             settings, device=device, data=data, graphs=graphs, compiled=place.compiled, team=team
         )
@@ -415,9 +421,7 @@ def _memory_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and (
-            "allocate memory" not in str(error)  # of the CPU's allocator
-        ):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             "not enough memory",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nccli.errors import TrainingError
 from train.feed import Plan
+from train.memory import is_out_of_memory
 from train.steps import Step, Totals
 
 WARM_STEPS = 3  # taken plainly before recording: buffers and algorithms are chosen in them
@@ -22,6 +23,22 @@ WARM_STEPS = 3  # taken plainly before recording: buffers and algorithms are cho
 # One thread at a time asks the GPU for anything but replays: what another one allocates or frees
 # while a graph is recorded would spoil the recording, and its own work.
 TURN = threading.RLock()
+
+
+_STREAMS = threading.local()
+MOST_THREADS = 16  # with two streams each: CUDA streams of PyTorch are 32, handed out in turn
+
+
+def stream_of_thread(use: str) -> torch.cuda.Stream:
+    """Return a stream of this thread's own, the same one whenever it asks for that use.
+
+    Were there new ones for each run, the 17th would share one with a run that still goes on, whose
+    steps would be recorded into its graph.
+    """
+    if not hasattr(_STREAMS, use):
+        setattr(_STREAMS, use, torch.cuda.Stream())  # type: ignore[no-untyped-call]
+    stream: torch.cuda.Stream = getattr(_STREAMS, use)
+    return stream
 
 
 class GraphSteps:
@@ -35,7 +52,7 @@ class GraphSteps:
     def __init__(self, step: Step, generators: Callable[[], Sequence[torch.Generator]]) -> None:
         self._step = step
         self._generators = generators
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._own_stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._rate: float | None = None
         self._plan: Plan | None = None  # where the graph reads the rows and cuts of all its steps
@@ -55,6 +72,13 @@ class GraphSteps:
                 self._graph.replay()
         self._stream.synchronize()  # here, where others may take their turn meanwhile
         return totals
+
+    @property
+    def _stream(self) -> torch.cuda.Stream:
+        """That of the thread which takes the first step; then of this run."""
+        if self._own_stream is None:
+            self._own_stream = stream_of_thread("graph")
+        return self._own_stream
 
     def _start(self, plan: Plan) -> Totals:
         """The places that the graph reads and writes, made once, set to an epoch's beginning."""
@@ -103,7 +127,12 @@ class GraphSteps:
         try:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._next(totals)
-        except RuntimeError as error:
+        except RuntimeError as told:
+            error: BaseException = told
+            while error.__context__ is not None:  # ending a spoilt recording fails, too
+                error = error.__context__
+            if is_out_of_memory(error):
+                raise error from None
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError(
                 f"this network's step cannot be recorded as a CUDA graph ({reason})",

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from train.compiled import compiled_apart
 from train.config import Settings
+from train.convolutions import convolutions_for
 from train.data import Images, load_data
 from train.feed import AnyFeed, Feed
 from train.graphs import TURN, GraphSteps
@@ -183,7 +184,7 @@ class Classification:
 
     def capture(self) -> Capture:
         """Collect every part of the data in eval mode, un-augmented; the numbers are float32."""
-        with self.turn, torch.inference_mode(), _convolutions(self.settings.dtype):
+        with self.turn, torch.inference_mode(), convolutions_for(self.settings.dtype):
             self.network.eval()
             splits = {name: self._capture_part(name) for name in self.feed.counts}
         bias = self.network.classifier.bias
@@ -196,12 +197,14 @@ class Classification:
     def _capture_part(self, part: str) -> tuple[Array, ...]:
         high, wide = self.image_shape[1:]
         rows = max(1, min(_CAPTURE_ROWS, _CAPTURE_PIXELS // (high * wide)))
-        found = [
-            (self.network.features(images), labels)
-            for images, labels in self.feed.blocks(part, rows)
-        ]
-        features = torch.cat([features for features, _ in found])
-        labels = torch.cat([labels for _, labels in found])
+        count, done = self.feed.counts[part], 0
+        dim = self.network.classifier.in_features
+        features = torch.empty((count, dim), device=self.feed.device)
+        labels = torch.empty(count, dtype=torch.int64, device=self.feed.device)
+        for images, some in self.feed.blocks(part, rows):
+            block = slice(done, done + len(some))
+            features[block], labels[block] = self.network.features(images), some
+            done = block.stop
         if not self.settings.save_logits:
             return _numpy(features), _numpy(labels)
         return _numpy(features), _numpy(labels), _numpy(self.network.classifier(features))
@@ -225,16 +228,6 @@ class Classification:
         with self.turn:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _convolutions(dtype: str) -> contextlib.AbstractContextManager[None]:
-    """Convolve on a GPU as exactly as the features will be saved.
-
-    The ten bits of TensorFloat-32 change features by 3e-4 of themselves, which would be
-    within-class variability that the network does not have. Saving them as float16, of ten bits
-    too, does so anyway, and a capture then takes a quarter of the time.
-    """
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=dtype == "float16")
 
 
 def make_feed(data: Images, settings: Settings, device: str) -> AnyFeed:

@@ -104,12 +104,12 @@ def run_all(
             from train.on_cluster import run_on_cluster  # brings distributed in
 
             run_on_cluster(waiting, scheduler, stop, on_event=on_event, tell=tell)
-        elif jobs > 1 and len(waiting) > 1 and _share_a_gpu(waiting):
-            _in_threads(waiting, jobs, stop, on_event, tell)
-        elif jobs > 1 and len(waiting) > 1 and not together:
-            _Pool(waiting, jobs=jobs, per_gpu=per_gpu, on_event=on_event, tell=tell).run(stop)
-        else:
+        elif together or jobs == 1 or len(waiting) < 2:
             _in_process(waiting, stop, on_event, tell)
+        elif _share_a_gpu(waiting):
+            _in_threads(waiting, jobs, stop, on_event, tell)
+        else:
+            _Pool(waiting, jobs=jobs, per_gpu=per_gpu, on_event=on_event, tell=tell).run(stop)
     refused = [outcome for outcome in outcomes.values() if outcome.refused]
     if refused and len(refused) == len(waiting):
         raise UsageError(refused[0].message or "no run can be trained")
@@ -224,16 +224,27 @@ def _in_threads(
     """Train side by side in this process, each run on a CUDA stream of its own."""
     import torch
 
-    def work(task: Task) -> Outcome:
-        if stop():
-            return Outcome(path=task.path, ending="interrupted", message="not started")
-        stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(stream):  # of None: nothing
-            return execute(task, stop, on_event)
+    from train.graphs import MOST_THREADS, stream_of_thread
 
-    with ThreadPoolExecutor(jobs, thread_name_prefix="run") as threads:
-        for future in as_completed([threads.submit(work, task) for task in tasks]):
-            tell(future.result())
+    broken_off = threading.Event()
+
+    def stopping() -> bool:
+        return stop() or broken_off.is_set()
+
+    def work(task: Task) -> Outcome:
+        if stopping():
+            return Outcome(path=task.path, ending="interrupted", message="not started")
+        stream = stream_of_thread("work") if torch.cuda.is_available() else None
+        with torch.cuda.stream(stream):  # of None: nothing
+            return execute(task, stopping, on_event)
+
+    with ThreadPoolExecutor(min(jobs, MOST_THREADS), thread_name_prefix="run") as threads:
+        try:
+            for future in as_completed([threads.submit(work, task) for task in tasks]):
+                tell(future.result())
+        except BaseException:  # a bug: the other runs save, and no more are begun
+            broken_off.set()
+            raise
 
 
 class _Pool:

@@ -33,6 +33,11 @@ class Background:
 
     def drain(self) -> None:
         """Wait until everything is done; raises what the last job raised."""
-        last, self._last = self._last, None
-        if last is not None:
+        last = self._last
+        if last is None:
+            return
+        try:
             last.result()
+        finally:  # a Ctrl-C while it waits does not end the job
+            if last.done():
+                self._last = None

@@ -129,6 +129,12 @@ def _join(device: str) -> None:
     if distributed.is_initialized():
         return
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        here, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if here >= count:
+            raise UsageError(
+                f"process {here + 1} of this machine has no GPU of its own: there are {count}",
+                remedy=f"torchrun --nproc-per-node {count}",
+            )
+        torch.cuda.set_device(here)
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     atexit.register(distributed.destroy_process_group)

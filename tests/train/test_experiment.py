@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections import namedtuple
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -134,6 +135,24 @@ def test_a_resnet_trains_too(tmp_path):
 @pytest.fixture
 def beside(monkeypatch):
     monkeypatch.setattr(experiment, "Inline", Background)
+
+
+def test_what_is_written_beside_is_waited_for_though_a_ctrl_c_strikes(monkeypatch):
+    may_end, ended = threading.Event(), threading.Event()
+    publisher = Background()
+    publisher.submit(lambda: (may_end.wait(60), ended.set()))
+    with monkeypatch.context() as patch:
+        patch.setattr(Future, "result", interrupted_wait)
+        with pytest.raises(KeyboardInterrupt):
+            publisher.drain()
+    assert not ended.is_set()
+    may_end.set()
+    publisher.drain()
+    assert ended.is_set()
+
+
+def interrupted_wait(_future):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("beside")
@@ -525,9 +544,11 @@ def test_features_that_overflow_the_saved_type_are_an_error_not_an_infinity(tmp_
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory: you tried"),
     ],
-    ids=["python", "gpu", "cpu"],
+    ids=["python", "gpu", "driver", "cudnn", "cpu"],
 )
 def test_too_little_memory_is_one_line_and_a_readable_run(error, whole, tmp_path, monkeypatch):
     run_epoch = experiment.Classification.run_epoch
@@ -544,6 +565,22 @@ def test_too_little_memory_is_one_line_and_a_readable_run(error, whole, tmp_path
     monkeypatch.undo()
     train(SETTINGS, tmp_path / "run", resume=True)
     assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_too_little_memory_to_continue_does_not_blame_the_resume_state(tmp_path, monkeypatch):
+    """Whose remedy would be to delete the run."""
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(Interrupted):
+        train(SETTINGS, tmp_path / "run", should_stop=lambda: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "load_state_dict", full)
+        with pytest.raises(TrainingError, match="run: not enough memory"):
+            train(SETTINGS, tmp_path / "run", resume=True)
+    train(SETTINGS, tmp_path / "run", resume=True)
+    assert status(tmp_path / "run") == "finished"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
+import threading
+import weakref
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from tiny import contents, start, tiny, train, wait_for
 
 from nccli.errors import Interrupted, UsageError
 from nccli.runs import checkpoint_path, read_run
-from train import parallel, space
+from train import experiment, graphs, parallel, space
 from train import place as place_of_runs
 from train.config import Settings
 from train.loop import Classification
@@ -119,6 +123,70 @@ def test_runs_in_threads_of_one_process_have_the_same_bits_as_one_by_one(tmp_pat
         assert contents(tmp_path / "threads" / one.name) == contents(tmp_path / "one" / one.name)
 
 
+def test_a_bug_in_one_of_the_threads_lets_the_others_save(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "_share_a_gpu", lambda _: True)
+    analyze = experiment.collapse.analyze
+
+    def buggy(checkpoint, **options):
+        if checkpoint.metadata.seed == 1:
+            raise ZeroDivisionError
+        return analyze(checkpoint, **options)
+
+    monkeypatch.setattr(experiment.collapse, "analyze", buggy)
+    runs = [tiny(epochs=10**6, save_epochs=(1,)), *(tiny(seed=seed) for seed in (1, 2, 3))]
+    with pytest.raises(ZeroDivisionError):
+        run_all(runs, tmp_path, jobs=2)
+    assert status(tmp_path / "digits-mlp-ce-s0") == "interrupted"
+    assert not (tmp_path / "digits-mlp-ce-s3").exists()
+
+
+def test_processes_that_train_together_do_one_run_after_the_other(tmp_path, monkeypatch):
+    """In threads or a pool they would meet in different runs, and wait for each other for ever."""
+    monkeypatch.setattr(parallel, "started_by_torchrun", lambda: True)
+    monkeypatch.setattr(parallel, "_share_a_gpu", lambda _: True)
+    threads = set()
+    run_all(
+        [tiny(), tiny(seed=1)],
+        tmp_path,
+        jobs=2,
+        on_event=lambda _: threads.add(threading.current_thread()),
+    )
+    assert threads == {threading.main_thread()}
+
+
+def test_a_run_that_has_ended_leaves_no_trainer_in_memory(tmp_path, monkeypatch):
+    made = []
+
+    class Watched(Classification):
+        def __init__(self, *arguments, **options):
+            assert [one for one in made if one() is not None] == []
+            super().__init__(*arguments, **options)
+            made.append(weakref.ref(self.network))
+
+    monkeypatch.setattr(experiment, "Classification", Watched)
+    gc.disable()  # on a GPU it does not come in time by itself
+    try:
+        outcomes = run_all([tiny(), tiny(learning_rate=1e30, seed=1), tiny(seed=2)], tmp_path)
+    finally:
+        gc.enable()
+    assert [outcome.ending for outcome in outcomes] == ["finished", "failed", "finished"]
+    assert len(made) == 3
+
+
+def test_each_thread_keeps_its_own_streams(monkeypatch):
+    """PyTorch hands out 32 in turn: new ones for each run would be those of a run going on."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: object())
+
+    def streams(_):
+        barrier.wait(60)
+        return [graphs.stream_of_thread(use) for use in ("work", "graph") * 5]
+
+    barrier = threading.Barrier(graphs.MOST_THREADS)
+    with ThreadPoolExecutor(graphs.MOST_THREADS) as threads:
+        found = list(threads.map(streams, range(graphs.MOST_THREADS)))
+    assert len({id(stream) for one in found for stream in one}) == 32
+
+
 @pytest.mark.parametrize(
     ("changes", "place", "visible", "shared"),
     [
@@ -158,7 +226,8 @@ def test_a_hidden_gpu_is_not_counted_on(tmp_path, monkeypatch, visible, names):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("compiled", [False, True])
-def test_runs_share_a_gpu_on_streams_of_their_own(tmp_path, compiled):
+def test_runs_share_a_gpu_on_streams_of_their_own(tmp_path, monkeypatch, compiled):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # of several, each would have a process
     runs = [tiny(model="resnet", seed=seed, milestones=(0.5,)) for seed in range(3)]
     place = Place(device="cuda", compiled=compiled)
     outcomes = run_all(runs, tmp_path / "together", jobs=3, per_gpu=3, place=place)
@@ -206,6 +275,7 @@ def test_ctrl_c_stops_the_run_and_those_that_wait(tmp_path):
 def test_by_default_there_is_a_job_for_each_core_but_one_on_a_gpu(monkeypatch):
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: range(4), raising=False)
     assert [default_jobs(runs, place=Place(device="cpu")) for runs in (1, 3, 9)] == [1, 3, 4]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert default_jobs(9, place=Place(device="cuda")) == 1
 
 

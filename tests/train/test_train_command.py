@@ -34,7 +34,7 @@ def test_stdout_holds_the_run_directories_and_stderr_the_talk(tmp_path, capsys):
 
 
 def test_the_command_trains_what_the_library_trains(tmp_path):
-    nccli_train("--out", tmp_path, "--loss", "ce", *SAVED)
+    nccli_train("--out", tmp_path, "--loss", "ce", "--device", "cpu", *SAVED)
     train(tiny(), tmp_path / "library")
     assert contents(tmp_path / "digits-mlp-ce-s0") == contents(tmp_path / "library")
 

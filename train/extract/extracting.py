@@ -19,6 +19,7 @@ from nccli.hdf5 import write_checkpoint
 from nccli.hdf5.stored import check_finite
 from nccli.last_layer import inputs_of, last_linear, logits_of, only_input
 from nccli.publish import TEMPORARY_PREFIX
+from train.convolutions import convolutions_for
 from train.data.loading import DEFAULT_ROOT
 from train.extract.models import load_model
 from train.extract.sources import Pixels, Source, open_source
@@ -113,7 +114,7 @@ def _captured(
     ]
     row = 0
     seen: list[torch.Tensor] = []
-    with inputs_of(layer, seen), torch.inference_mode():
+    with inputs_of(layer, seen), torch.inference_mode(), convolutions_for(request.dtype):
         for images in source.batches(request.batch):
             logits = logits_of(model(images.to(request.device)))
             found = (only_input(seen, layer), logits.reshape(len(images), -1))
