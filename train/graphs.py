@@ -24,9 +24,8 @@ WARM_STEPS = 3  # taken plainly before recording: buffers and algorithms are cho
 # while a graph is recorded would spoil the recording, and its own work.
 TURN = threading.RLock()
 
-
-_STREAMS = threading.local()
 MOST_THREADS = 16  # with two streams each: CUDA streams of PyTorch are 32, handed out in turn
+_STREAMS = threading.local()
 
 
 def stream_of_thread(use: str) -> torch.cuda.Stream:

@@ -9,8 +9,6 @@ import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST = 2**31 - 1
-
-
 _WORDS = ("out of memory", "alloc_failed", "allocate memory")  # CUDA, cuBLAS and cuDNN, the CPU
 
 

@@ -19,7 +19,7 @@ from nccli.cluster.connection import CLOSE_SECONDS, killed_worker
 from nccli.errors import TrainingError
 from train.events import Event, OnEvent, OnOutcome, Outcome, ignore
 from train.interrupt import StopRequest
-from train.parallel import Task, execute
+from train.task import Task, execute
 
 _POLL_SECONDS = 0.5
 _ASK_SECONDS = 2.0  # how often a worker asks whether to stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda")
 NVIDIA = Path("/dev/nvidiactl")  # there where a driver is; asking torch would cost two seconds
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+_NAME = re.compile(r"\d+$|GPU-|MIG-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +43,11 @@ class Place:
 def gpus() -> list[str]:
     """Return the GPUs that may be used, by the names that CUDA_VISIBLE_DEVICES takes.
 
-    As CUDA does, up to the first name that is none: with -1, or nothing, GPUs are hidden.
+    As CUDA does, up to the first name that is none: -1, nothing and the like hide the GPUs.
     """
     if VISIBLE in os.environ:
         names = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
+        return list(itertools.takewhile(_NAME.match, names))
     return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 

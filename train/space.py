@@ -38,12 +38,14 @@ class SpaceWatch:
             self._on_event(replace(event, warning=warning))
 
     def _heard(self, run: str, needs: int) -> str | None:
+        if self._warned or self._runs == 1:
+            return None
         if not self._needs:
             self._free = shutil.disk_usage(self._out).free
         self._needs[run] = needs
         known = list(self._needs.values())
         all_need = round(sum(known) / len(known) * self._runs)
-        if self._warned or all_need <= self._free or self._runs == 1:
+        if all_need <= self._free:
             return None
         self._warned = True
         return (

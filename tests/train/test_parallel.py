@@ -19,13 +19,14 @@ from tiny import contents, start, tiny, train, wait_for
 
 from nccli.errors import Interrupted, UsageError
 from nccli.runs import checkpoint_path, read_run
-from train import experiment, graphs, parallel, space
+from train import experiment, graphs, parallel, pool, space
 from train import place as place_of_runs
 from train.config import Settings
 from train.loop import Classification
 from train.parallel import default_jobs, run_all
 from train.place import Place
 from train.snapshot import checkpoint_bytes
+from train.task import Task
 
 LS = {"loss": "label-smoothing", "label_smoothing": 0.1}
 
@@ -200,7 +201,7 @@ def test_each_thread_keeps_its_own_streams(monkeypatch):
 )
 def test_runs_share_a_gpu_that_replays_their_graphs(monkeypatch, changes, place, visible, shared):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    task = parallel.Task(
+    task = Task(
         settings=Settings(**changes),
         path=Path("run"),
         resume=False,
@@ -213,7 +214,7 @@ def test_runs_share_a_gpu_that_replays_their_graphs(monkeypatch, changes, place,
 
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [("", []), ("-1", []), ("0,-1,1", ["0"]), ("MIG-7d, 3", ["MIG-7d", "3"])],
+    [("", []), ("-1", []), ("0,-1,1", ["0"]), ("MIG-7d, 3", ["MIG-7d", "3"]), ("NoDevFiles", [])],
 )
 def test_a_hidden_gpu_is_not_counted_on(tmp_path, monkeypatch, visible, names):
     """Else runs would be set up for a GPU, in bfloat16, and trained on the CPU."""
@@ -444,7 +445,7 @@ class WhereIsIt:
 
 def test_the_worker_after_one_that_was_killed_has_the_same_gpu():
     pids = set()
-    with contextlib.closing(parallel._Worker("3")) as worker:
+    with contextlib.closing(pool.Worker("3")) as worker:
         for _ in range(2):  # killed with nothing to do, it costs no run at all
             with pytest.raises(LookupError, match=r"^3\nin a worker process:\nTraceback"):
                 worker.do(WhereIsIt(), lambda: False, pytest.fail)

@@ -22,6 +22,7 @@ from train import parallel
 from train.config import Settings
 from train.parallel import run_all
 from train.place import Place
+from train.pool import gpu_slots
 from train.presets import PRESETS, make_settings, parse_milestones
 from train.sweep import content_hash, expand, parse_setting, read_sweep, sweep_name, varied
 
@@ -258,7 +259,7 @@ def test_a_combination_that_cannot_be_trained_fails_alone(tmp_path):
 def test_so_many_runs_share_a_gpu(monkeypatch, visible, jobs, slots):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     place = Place(device="cuda")
-    assert parallel._gpu_slots(place, jobs, per_gpu=2) == slots
+    assert gpu_slots(place, jobs, per_gpu=2) == slots
     assert parallel.default_jobs(99, place=place, per_gpu=2) == max(1, 2 * len(parallel.gpus()))
 
 
