@@ -93,6 +93,23 @@ def folder(tmp_path_factory):
     return root
 
 
+@pytest.mark.parametrize(("dtype", "coarse"), [("float32", False), ("float16", True)])
+def test_a_gpu_convolves_as_exactly_as_the_features_are_saved(tmp_path, monkeypatch, dtype, coarse):
+    seen, forward = set(), Digits.forward
+
+    def watched(self, images):
+        if len(images) > 2:  # no trial of the shape
+            seen.add(torch.backends.cudnn.allow_tf32)
+        return forward(self, images)
+
+    monkeypatch.setattr(Digits, "forward", watched)
+    before = torch.backends.cudnn.allow_tf32
+    request = Request(model=f"{__name__}:digits", data="digits", dtype=dtype)
+    extract(request, tmp_path / "a.h5")
+    assert seen == {coarse}
+    assert torch.backends.cudnn.allow_tf32 is before
+
+
 def test_features_of_the_digits_are_those_of_a_pass_by_hand(tmp_path):
     model = digits().eval()
     with torch.no_grad():

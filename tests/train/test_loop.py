@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import numpy as np
@@ -12,10 +13,10 @@ from tiny import tiny
 from torch.optim.lr_scheduler import MultiStepLR
 
 from nccli.errors import TrainingError
-from train import loop
+from train import graphs, loop
 from train.config import Settings
 from train.digits import load_digits
-from train.feed import shuffled
+from train.feed import Plan, shuffled
 from train.loop import Classification, learning_rate
 from train.objectives import focal_loss
 
@@ -331,3 +332,34 @@ def test_a_gpu_captures_what_the_cpu_does():
         trainer.network.load_state_dict(trainers[0].network.state_dict())
     first, second = (trainer.capture().splits["test"][0] for trainer in trainers)
     np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cause", "told", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "out of memory"),
+        (RuntimeError("operation not permitted"), TrainingError, r"\(operation not permitted\)"),
+    ],
+    ids=["memory", "other"],
+)
+def test_what_spoils_a_recording_is_told_and_not_what_follows(monkeypatch, cause, told, words):
+    """Ending a spoilt recording raises an error of its own, which says nothing."""
+
+    @contextlib.contextmanager
+    def recording(*_, **__):
+        try:
+            yield
+        finally:
+            raise RuntimeError("capture was invalidated")
+
+    def step(*_):
+        raise cause
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    monkeypatch.setattr(torch.cuda, "Stream", object)
+    steps = graphs.GraphSteps(step, list)
+    plan = Plan(rows=torch.zeros((4, 2), dtype=torch.int64), cuts=None)
+    totals = steps._start(plan)
+    with pytest.raises(told, match=words):
+        steps._recorded(totals)
